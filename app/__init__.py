@@ -1,0 +1,1 @@
+"""Quantiscope's desktop application and command line. Nothing in here imports TensorFlow."""

@@ -1,0 +1,57 @@
+"""A candidate: one recipe with everything that was computed of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from core.quant.recipe import Recipe
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """How well a model separates the classes on `events` events.
+
+    `auc` and `auc_error` map a class name to the area under its one-against-rest ROC and the
+    standard error of that area. `roc` maps a class name to (false positive rates, true positive
+    rates), thinned to at most a few hundred points, both ascending from 0 to 1.
+    `kind` says what the accuracy is of: "float", "post-training" or "trained".
+    """
+
+    kind: str
+    events: int
+    accuracy: float
+    auc: dict[str, float]
+    auc_error: dict[str, float] = {}
+    roc: dict[str, tuple[list[float], list[float]]] = {}
+    loss: float | None = None
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """Cost vector of a candidate. Energy in pJ (QTools' 45 nm model), bits in bits, EBOPs as in HGQ."""
+
+    energy_pj: float
+    parameter_bits: int
+    activation_bits: int
+    ebops: int | None = None
+
+    @property
+    def bits(self) -> int:
+        """Parameter bits: the "bits" column of the paper's tables."""
+        return self.parameter_bits
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One point of a study. `evaluation.kind` tells a trained accuracy from a proxy.
+
+    `id` is unique within the project and names its folder; `seconds` is the wall time it took;
+    `created` is an ISO 8601 UTC time; `method` is the sampler or "manual".
+    """
+
+    id: str
+    recipe: Recipe
+    evaluation: Evaluation
+    costs: Costs
+    seconds: float = 0.0
+    created: str = ""
+    method: str = "manual"
+    seed: int | None = None
+    versions: dict[str, str] = {}

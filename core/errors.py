@@ -1,0 +1,71 @@
+"""Errors a user can meet: each says what is wrong, why, and what to do next."""
+
+from __future__ import annotations
+
+
+class QuantiscopeError(Exception):
+    """Base of every expected error.
+
+    Args:
+        what: one clause naming what went wrong, without a final full stop.
+        why: the cause as far as it is known; empty when `what` says it all.
+        remedy: what the user can do next.
+    """
+
+    def __init__(self, what: str, why: str = "", remedy: str = "") -> None:
+        super().__init__(what, why, remedy)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        sentence = f"{self.what}: {self.why}" if self.why else self.what
+        return f"{sentence}. {self.remedy}" if self.remedy else f"{sentence}."
+
+
+class ModelFileError(QuantiscopeError):
+    """The model file is missing, corrupt, foreign, or holds code that must not be run."""
+
+
+class DatasetError(QuantiscopeError):
+    """The dataset cannot be read or does not fit the model."""
+
+
+class QuantizerError(QuantiscopeError):
+    """A quantizer string or argument is not one that is known."""
+
+
+class RecipeError(QuantiscopeError):
+    """A recipe does not fit its model."""
+
+
+class CostError(QuantiscopeError):
+    """A cost cannot be computed from what was given."""
+
+
+class SearchError(QuantiscopeError):
+    """A search cannot start or go on."""
+
+
+class ProjectError(QuantiscopeError):
+    """A project folder cannot be read or written."""
+
+
+class ExportError(QuantiscopeError):
+    """A candidate cannot be exported by the chosen flow."""
+
+
+class ToolMissingError(QuantiscopeError):
+    """An external tool is not installed; the remedy names the command that installs it."""
+
+
+class ToolFailedError(QuantiscopeError):
+    """An external tool ended with an error."""
+
+
+class WorkerDiedError(QuantiscopeError):
+    """The worker process ended without a result."""
+
+
+class Cancelled(Exception):
+    """The user asked a job to stop; not an error."""

@@ -1,0 +1,79 @@
+"""The jobs a user can ask for, as plain values that cross a process border.
+
+`core.workflows.run(request, monitor)` carries one out, in the worker process (window) or in this one
+(command line). Paths are strings; `data` is a path or the name of a bundled dataset ("jets").
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from core.quant.recipe import Recipe
+
+
+class WarmUp(msgspec.Struct, frozen=True, tag=True):
+    """Import TensorFlow and load a model and its data, so that the next job starts at once."""
+
+    model: str = ""
+    data: str = ""
+
+
+class Evaluate(msgspec.Struct, frozen=True, tag=True):
+    """Accuracy and ROC on the test events, without training. Result: Evaluation.
+
+    `recipe` None evaluates the float model. `weights` is a weights.npz to use instead of the model's.
+    """
+
+    model: str
+    data: str
+    recipe: Recipe | None = None
+    weights: str = ""
+    events: int | None = None
+
+
+class Train(msgspec.Struct, frozen=True, tag=True):
+    """Quantization-aware training from the model's weights; stored in the project. Result: Candidate."""
+
+    project: str
+    recipe: Recipe
+    epochs: int = 10
+    learning_rate: float = 1e-3
+    batch_size: int = 1024
+    seed: int = 0
+
+
+class Search(msgspec.Struct, frozen=True, tag=True):
+    """Run or resume the project's study. Result: list of candidate ids added.
+
+    Stops after `trials` candidates or `seconds`, whichever is first; at least one must be given.
+    `options` maps a parameter type ("kernel", "bias", "output") to the quantizer strings it may take;
+    empty: the default space. `frozen` names layers that keep the base recipe's quantizers.
+    """
+
+    project: str
+    method: str = "nsga2"
+    trials: int | None = None
+    seconds: float | None = None
+    epochs: int = 3
+    seed: int = 0
+    options: dict[str, list[str]] = {}
+    frozen: list[str] = []
+
+
+class Export(msgspec.Struct, frozen=True, tag=True):
+    """Generate, prove and (if asked) synthesize one candidate. Result: ExportReport.
+
+    `flow`: "hls4ml" (C++ project for Vitis, checked by g++ emulation), "rtl" (alkaid, Verilator, Yosys)
+    or "both" (RTL synthesized, both checked).
+    """
+
+    project: str
+    candidate_id: str
+    flow: str = "both"
+    part: str = "xcvu9p-flgb2104-2L-e"
+    clock_ns: float = 5.0
+    events: int = 2000
+    synthesize: bool = True
+
+
+Request = WarmUp | Evaluate | Train | Search | Export
