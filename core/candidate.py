@@ -43,7 +43,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """One point of a study. `evaluation.kind` tells a trained accuracy from a proxy.
 
     `id` is unique within the project and names its folder; `seconds` is the wall time it took;
-    `created` is an ISO 8601 UTC time; `method` is the sampler or "manual".
+    `created` is an ISO 8601 UTC time; `method` is the sampler or "manual"; `training` holds the numbers
+    it was trained with ("epochs", "learning_rate", "batch_size") and "validation_accuracy".
     """
 
     id: str
@@ -55,3 +56,4 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "manual"
     seed: int | None = None
     versions: dict[str, str] = {}
+    training: dict[str, float] = {}
