@@ -1,0 +1,247 @@
+"""Dataset files: npz, a pair of npy, HDF5 and CSV, read without ever unpickling anything."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DatasetError
+
+#: accepted spellings, compared in lower case
+_FEATURES = ("x", "features", "data")
+_LABELS = ("y", "labels", "label", "target", "targets", "class")
+_PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+_KNOWN = "Use .npz, .npy (a pair), .h5, .hdf5 or .csv"
+#: a file may not claim more than this once unpacked, in bytes
+MAX_BYTES = 64 * 2**30
+
+
+@dataclass
+class RawData:
+    """What a file holds: features (events, ...) float32 and labels (events,) int64, not yet split or scaled.
+
+    `x`, `y` are all events, or the training events where the file has a test part of its own.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+    x_val: NDArray[np.float32] | None = None
+    y_val: NDArray[np.int64] | None = None
+    x_test: NDArray[np.float32] | None = None
+    y_test: NDArray[np.int64] | None = None
+    feature_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    provenance: str = ""
+
+
+def read_file(path: Path) -> RawData:
+    """Read a dataset file by its ending.
+
+    - `.npz`, `.h5`, `.hdf5`: keys `X` and `y`, or `x_train`, `y_train`, `x_test`, `y_test` (and `x_val`,
+      `y_val`); optional `feature_names`, `class_names`, `provenance`.
+    - `.npy`: the features; the labels lie beside it, named with `y` or `labels` for `x` or `features`
+      (`x_jets.npy` and `y_jets.npy`; `jets_features.npy` and `jets_labels.npy`).
+    - `.csv`: a header line; labels in the column `label`, `class`, `target` or `y`, else in the last one.
+
+    Labels are whole numbers from 0, class names, or one-hot rows.
+
+    Raises:
+        DatasetError: the file cannot be read as a dataset.
+    """
+    readers: dict[str, Callable[[Path], RawData]] = {
+        ".npz": _read_npz, ".npy": _read_npy, ".h5": _read_hdf5, ".hdf5": _read_hdf5, ".csv": _read_csv,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise DatasetError(f"{path.name!r} is not a dataset file that can be read", remedy=_KNOWN)
+    if not path.is_file():
+        raise DatasetError(f"there is no dataset file {path}", remedy="Check the path, or use the bundled set 'jets'")
+    try:
+        return reader(path)
+    except DatasetError:
+        raise
+    except MemoryError:
+        raise DatasetError(f"{path.name} does not fit into memory", remedy="Choose a smaller file") from None
+    except Exception as error:  # foreign or damaged files make numpy and h5py raise nearly anything
+        reason = "it is damaged, or not what its name says"
+        if "allow_pickle" in str(error):
+            reason = "it holds pickled Python objects, which could run code"
+        raise DatasetError(f"{path.name} cannot be read", reason, f"Write it again. {_KNOWN}") from error
+
+
+def _read_npz(path: Path) -> RawData:
+    with zipfile.ZipFile(path) as archive:
+        _check_size(path, sum(member.file_size for member in archive.infolist()))
+    with np.load(path, allow_pickle=False) as stored:
+        return _from_arrays(path, {key: partial(stored.__getitem__, key) for key in stored.files})
+
+
+def _read_hdf5(path: Path) -> RawData:
+    with h5py.File(path, "r") as stored:
+        found = {}
+        for key in stored:
+            link = stored.get(key, getlink=True)
+            if not isinstance(link, h5py.HardLink) or not isinstance(stored[key], h5py.Dataset):
+                continue
+            data = stored[key]
+            if data.external or data.is_virtual:
+                raise DatasetError(f"{path.name} refers to other files", remedy="Copy the data into one file")
+            _check_size(path, data.size * data.dtype.itemsize)
+            text = h5py.check_string_dtype(data.dtype) is not None
+            found[key] = partial((data.asstr() if text else data).__getitem__, ())
+        return _from_arrays(path, found)
+
+
+def _read_npy(path: Path) -> RawData:
+    other = _label_file(path)
+    return RawData(
+        x=_features(np.load(path, allow_pickle=False), path.name),
+        **_labelled(np.load(other, allow_pickle=False), (), other.name),
+    )
+
+
+def _label_file(path: Path) -> Path:
+    for mine, theirs in (("features", "labels"), ("x", "y"), ("X", "y"), ("X", "Y"), ("data", "labels")):
+        stem = path.stem
+        names = [theirs] if stem == mine else []
+        if stem.startswith(f"{mine}_"):
+            names.append(f"{theirs}_{stem[len(mine) + 1:]}")
+        if stem.endswith(f"_{mine}"):
+            names.append(f"{stem[:-len(mine) - 1]}_{theirs}")
+        for name in names:
+            if (candidate := path.with_name(f"{name}.npy")).is_file():
+                return candidate
+    raise DatasetError(f"no labels were found beside {path.name}",
+                       remedy="Name the pair x_NAME.npy and y_NAME.npy, or choose the features file of the pair")
+
+
+def _read_csv(path: Path) -> RawData:
+    with path.open(newline="", encoding="utf-8-sig") as text:
+        header = [name.strip() for name in next(csv.reader(text), [])]
+        if len(header) < 2:
+            raise DatasetError(f"{path.name} has fewer than two columns", remedy="Separate columns by commas")
+        if all(_is_number(name) for name in header):
+            raise DatasetError(f"{path.name} has no header line", remedy="Name the columns in the first line")
+        lowered = [name.lower() for name in header]
+        label = next((lowered.index(name) for name in _LABELS if name in lowered), len(header) - 1)
+        columns = [i for i in range(len(header)) if i != label]
+        rows = [row for row in csv.reader(text) if row]
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise DatasetError(f"row {number} of {path.name} has {len(row)} columns, the header {len(header)}",
+                               remedy="Give every row the same columns")
+    try:
+        x = np.array([[float(row[i] or "nan") for i in columns] for row in rows], dtype=np.float32)
+    except ValueError as error:
+        raise DatasetError(f"{path.name} holds a feature that is not a number", str(error),
+                           "Keep numbers and one label column") from None
+    y = np.array([row[label].strip() for row in rows])
+    return RawData(x=x.reshape(len(rows), len(columns)), feature_names=tuple(header[i] for i in columns),
+                   **_labelled(y, (), path.name))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_arrays(path: Path, stored: Mapping[str, Callable[[], Any]]) -> RawData:
+    lowered = {key.lower(): read for key, read in stored.items()}
+    names = _texts(lowered.get("class_names"))
+    extra: dict[str, Any] = {
+        "feature_names": _texts(lowered.get("feature_names")),
+        "provenance": (_texts(lowered.get("provenance")) or ("",))[0],
+    }
+    whole_x, whole_y = _first(lowered, _FEATURES), _first(lowered, _LABELS)
+    if whole_x and whole_y:
+        return RawData(x=_features(whole_x(), path.name), **_labelled(whole_y(), names, path.name), **extra)
+    parts = {
+        part: (_first(lowered, _spellings(_FEATURES, words)), _first(lowered, _spellings(_LABELS, words)))
+        for part, words in _PARTS.items()
+    }
+    if not all(parts["train"]) or not all(parts["test"]):
+        keys = ", ".join(sorted(stored)[:12]) or "nothing"
+        raise DatasetError(f"{path.name} holds {keys}, but no features and labels",
+                           remedy="Name them X and y, or x_train, y_train, x_test and y_test")
+    read = {part: (_features(x(), path.name), _labelled(y(), names, path.name))
+            for part, (x, y) in parts.items() if x and y}
+    for part in ("val", "test"):
+        if part in read:
+            extra |= {f"x_{part}": read[part][0], f"y_{part}": read[part][1]["y"]}
+    extra["class_names"] = _same_classes(path.name, [labels["class_names"] for _, labels in read.values()])
+    return RawData(x=read["train"][0], y=read["train"][1]["y"], **extra)
+
+
+def _same_classes(name: str, found: list[tuple[str, ...]]) -> tuple[str, ...]:
+    if any(classes != found[0] for classes in found):
+        raise DatasetError(f"the parts of {name} name different classes", remedy="Add class_names to the file")
+    return found[0]
+
+
+def _spellings(stems: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(spelled for stem in stems for word in words for spelled in (f"{stem}_{word}", f"{word}_{stem}"))
+
+
+def _first(stored: Mapping[str, Callable[[], Any]], names: tuple[str, ...]) -> Callable[[], Any] | None:
+    return next((stored[name] for name in names if name in stored), None)
+
+
+def _texts(read: Callable[[], Any] | None) -> tuple[str, ...]:
+    return tuple(str(text) for text in np.atleast_1d(np.asarray(read()))) if read else ()
+
+
+def _features(values: Any, name: str) -> NDArray[np.float32]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise DatasetError(f"the features in {name} are not numbers", remedy="Store them as one array of numbers")
+    with np.errstate(over="ignore"):  # a value too large for float32 becomes infinite, which is refused later
+        return array.astype(np.float32)
+
+
+def _labelled(values: Any, names: tuple[str, ...], where: str) -> dict[str, Any]:
+    """`y` and `class_names` from whole numbers, class names, or one-hot rows."""
+    array = np.asarray(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim == 2 and array.dtype.kind in "fiub":
+        if not (np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()):
+            raise DatasetError(f"the labels in {where} are rows that are not one-hot",
+                               remedy="Give class numbers, or a 1 for the class and 0 elsewhere")
+        return {"y": array.argmax(axis=1).astype(np.int64), "class_names": names}
+    if array.ndim != 1:
+        raise DatasetError(f"the labels in {where} have shape {array.shape}", remedy="Give one label for each event")
+    if array.dtype.kind in "US":
+        return _text_labels(array.astype(str), names, where)
+    if array.dtype.kind not in "fiub" or not np.isfinite(array).all() or (array != np.floor(array)).any():
+        raise DatasetError(f"the labels in {where} are not whole numbers", remedy="Number the classes from 0")
+    return {"y": array.astype(np.int64), "class_names": names}
+
+
+def _text_labels(texts: NDArray[np.str_], names: tuple[str, ...], where: str) -> dict[str, Any]:
+    if len(texts) and all(_is_number(text) for text in set(texts.tolist())):
+        return _labelled(texts.astype(np.float64), names, where)
+    classes = names or tuple(sorted(set(texts.tolist())))
+    index = {name: number for number, name in enumerate(classes)}
+    unknown = sorted(set(texts.tolist()) - set(index))
+    if unknown:
+        raise DatasetError(f"{where} has a label {unknown[0]!r} that class_names does not list",
+                           remedy="List every class, in the order of the model's outputs")
+    return {"y": np.array([index[text] for text in texts.tolist()], dtype=np.int64), "class_names": classes}
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > MAX_BYTES:
+        raise DatasetError(f"{path.name} claims {size / 2**30:.0f} GiB once unpacked",
+                           remedy=f"Choose a file below {MAX_BYTES // 2**30} GiB")
