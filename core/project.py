@@ -231,6 +231,13 @@ class Project:
         """Store plain values with the project."""
         self._save(msgspec.structs.replace(self._file, settings=dict(settings)))
 
+    def require_writable(self) -> None:
+        """Raise ProjectError where the project is read-only, before work is done that could not be stored."""
+        if self.read_only:
+            who = f"process {self._holder} has it open" if self._holder else "its folder cannot be written"
+            raise ProjectError(f"project {self.name!r} is open for reading only", who,
+                               "Close it there, or work on a copy of the folder")
+
     def _save(self, file: ProjectFile) -> None:
         with self._writing():
             write_atomically(self.folder / "project.json", _encode(file))
@@ -239,10 +246,7 @@ class Project:
     @contextlib.contextmanager
     def _writing(self) -> Any:
         """Turn every failure to write into one sentence; refuse when read-only."""
-        if self.read_only:
-            who = f"process {self._holder} has it open" if self._holder else "its folder cannot be written"
-            raise ProjectError(f"project {self.name!r} is open for reading only", who,
-                               "Close it there, or work on a copy of the folder")
+        self.require_writable()
         try:
             yield
         except OSError as error:

@@ -1,0 +1,43 @@
+"""The methods that propose candidates: Optuna's own samplers, asked one proposal at a time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import optuna
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+
+from core.errors import SearchError
+
+#: small, because a budget is tens to hundreds of candidates and generations must turn over
+POPULATION = 16
+
+
+def _nsga2(seed: int) -> BaseSampler:
+    return NSGAIISampler(population_size=POPULATION, seed=seed)
+
+
+def _tpe(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return TPESampler(seed=seed, multivariate=True, n_startup_trials=POPULATION)
+
+
+def _random(seed: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+METHODS: dict[str, Callable[[int], BaseSampler]] = {"nsga2": _nsga2, "tpe": _tpe, "random": _random}
+
+
+def check_method(method: str) -> None:
+    """Raise SearchError for a method that is not one of METHODS."""
+    if method not in METHODS:
+        raise SearchError(f"unknown search method {method!r}", remedy=f"Use one of: {', '.join(METHODS)}")
+
+
+def make_sampler(method: str, seed: int) -> BaseSampler:
+    """A fresh sampler; what it proposes depends on `seed` and on the study's trials alone."""
+    check_method(method)
+    return METHODS[method](seed)

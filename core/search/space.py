@@ -1,0 +1,203 @@
+"""The search space: for each parameter of each layer, the quantizers it may take. numpy-free, TensorFlow-free.
+
+An option that leaves out its integer bits, such as "quantized_bits(6,alpha=1)" or "quantized_relu(6)",
+is open: calibration chooses them for each layer. One that names them is taken as written.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from core.errors import QuantizerError, SearchError
+from core.model_info import ACTIVATIONS, LayerInfo, ModelInfo
+from core.quant.recipe import OUTPUT, Recipe, merged
+from core.quant.spec import QuantizerSpec, parse
+
+RELU_KINDS = frozenset({"quantized_relu", "quantized_relu_po2"})
+OUTPUT_ONLY = RELU_KINDS | {"quantized_tanh", "quantized_sigmoid", "quantized_hswish"}
+KERNEL = "kernel"
+#: parameter types that take the options of "kernel" when they have none of their own
+KERNEL_LIKE = ("recurrent_kernel", "depthwise", "pointwise")
+PARAMETER_TYPES = (KERNEL, *KERNEL_LIKE, "bias", "gamma", "beta", "mean", "variance", OUTPUT)
+_WIDTHS = {"binary": 1, "stochastic_binary": 1, "bernoulli": 1, "ternary": 2, "stochastic_ternary": 2}
+
+#: (layer, parameter, spec) -> integer bits
+IntegerChooser = Callable[[str, str, QuantizerSpec], int]
+
+
+def default_options() -> dict[str, list[str]]:
+    """The default space: every width from 2 to 8 bits, and ternary, binary and power-of-two kernels.
+
+    Binary and ternary values are scaled by a power of two per output channel, which costs no multiplier.
+    """
+    widths = range(2, 9)
+    return {
+        KERNEL: [f"quantized_bits({bits},alpha=1)" for bits in widths]
+        + ["ternary(alpha='auto_po2')", "binary(alpha='auto_po2')", "quantized_po2(4)"],
+        "bias": [f"quantized_bits({bits},alpha=1)" for bits in (4, 6, 8)],
+        OUTPUT: [f"quantized_relu({bits})" for bits in widths] + [f"quantized_bits({bits},alpha=1)" for bits in widths],
+    }
+
+
+def is_open(text: str) -> bool:
+    """True where a quantizer string leaves its integer bits to calibration."""
+    spec = parse(text)
+    if "integer" not in spec.arguments:
+        return False
+    node = ast.parse(text.strip(), mode="eval").body
+    if isinstance(node, ast.Name):
+        return True
+    assert isinstance(node, ast.Call)  # parse() has accepted it
+    place = list(spec.arguments).index("integer")
+    return len(node.args) <= place and all(keyword.arg != "integer" for keyword in node.keywords)
+
+
+def width_of(text: str) -> int:
+    """Bits of one value under a quantizer string."""
+    spec = parse(text)
+    return int(spec.get("bits") or _WIDTHS.get(spec.kind, 8))
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """The quantizer strings one parameter of one layer may take."""
+
+    layer: str
+    parameter: str
+    options: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """Name of this dimension: "layer.parameter"."""
+        return f"{self.layer}.{self.parameter}"
+
+
+class SearchSpace(msgspec.Struct, frozen=True):
+    """All choices over a base recipe, which keeps whatever is not chosen."""
+
+    base: Recipe
+    choices: tuple[Choice, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of recipes in the space."""
+        return math.prod(len(choice.options) for choice in self.choices)
+
+    @property
+    def has_open(self) -> bool:
+        """True while some option waits for its integer bits."""
+        return any(is_open(text) for choice in self.choices for text in choice.options)
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that are the same for the same space."""
+        fixed = msgspec.structs.replace(self.decode({}), name="")
+        data = msgspec.json.encode([fixed, self.choices], order="sorted")
+        return hashlib.sha256(data).hexdigest()[:12]
+
+    def decode(self, values: Mapping[str, int], name: str = "candidate") -> Recipe:
+        """The recipe for option numbers by choice key; a key left out takes option 0."""
+        changes = {(c.layer, c.parameter): c.options[values.get(c.key, 0)] for c in self.choices}
+        return merged(self.base, changes, name)
+
+    def encode(self, recipe: Recipe) -> dict[str, int] | None:
+        """Option numbers by choice key, or None where the recipe is not in this space."""
+        values: dict[str, int] = {}
+        for choice in self.choices:
+            text = recipe.text(choice.layer, choice.parameter)
+            specs = list(map(parse, choice.options))
+            if text is None or parse(text) not in specs:
+                return None
+            values[choice.key] = specs.index(parse(text))
+        return values if not self.decode(values).differences(recipe) else None
+
+    def uniform(self, bits: int) -> dict[str, int]:
+        """The point nearest to one width everywhere, fixed point preferred."""
+        def distance(text: str) -> tuple[int, bool]:
+            return abs(width_of(text) - bits), "integer" not in parse(text).arguments
+
+        return {choice.key: min(range(len(choice.options)), key=lambda i: distance(choice.options[i]))
+                for choice in self.choices}
+
+    def resolved(self, choose: IntegerChooser) -> SearchSpace:
+        """A copy in which every open option got its integer bits from `choose`."""
+        def close(choice: Choice) -> Choice:
+            texts = []
+            for text in choice.options:
+                spec = parse(text)
+                if is_open(text):
+                    spec = spec.replace(integer=choose(choice.layer, choice.parameter, spec))
+                texts.append(str(spec))
+            return Choice(choice.layer, choice.parameter, tuple(dict.fromkeys(texts)))
+
+        return SearchSpace(self.base, tuple(map(close, self.choices)))
+
+
+def build_space(info: ModelInfo, base: Recipe, options: Mapping[str, Sequence[str]] | None = None,
+                frozen: Sequence[str] = ()) -> SearchSpace:
+    """The space over a model's layers.
+
+    Args:
+        info: the model.
+        base: keeps what is not chosen, and everything in frozen layers.
+        options: quantizer strings by parameter type; empty or None: `default_options()`. A parameter type
+            that is not named keeps the base recipe. Kernels of other kinds take the options of "kernel".
+            Of the "output" options, ReLU kinds go to ReLU outputs and the others to the other outputs.
+        frozen: names of layers to leave as they are.
+
+    Raises:
+        SearchError: nothing is left to choose, or a layer, type or option does not fit.
+        QuantizerError: an option is not a quantizer.
+    """
+    chosen = {key: list(texts) for key, texts in (options or default_options()).items()}
+    _check_options(chosen)
+    for name in frozen:
+        if info.find(name) is None:
+            raise SearchError(f"the frozen layer {name!r} is not in the model",
+                              remedy=f"Its layers are: {', '.join(info.layer_names)}")
+    for parameter in KERNEL_LIKE:
+        if KERNEL in chosen:
+            chosen.setdefault(parameter, chosen[KERNEL])
+    pairs = [(layer, parameter) for layer in info.layers if layer.name not in frozen
+             for parameter in layer.quantizable if parameter in chosen]
+    choices = [Choice(layer.name, parameter, _fitting(layer, parameter, chosen[parameter]))
+               for layer, parameter in pairs]
+    choices = [choice for choice in choices if choice.options]
+    if not choices:
+        raise SearchError("the search space is empty", "no layer has anything to choose",
+                          "Unfreeze a layer, or give it quantizers to choose from")
+    return SearchSpace(base, tuple(choices))
+
+
+def _check_options(options: Mapping[str, Sequence[str]]) -> None:
+    for parameter, texts in options.items():
+        if parameter not in PARAMETER_TYPES:
+            raise SearchError(f"{parameter!r} is not a parameter type", remedy=f"Use: {', '.join(PARAMETER_TYPES)}")
+        if not texts:
+            raise SearchError(f"the search space is empty: {parameter!r} has no quantizer to choose from",
+                              remedy=f"Give {parameter!r} at least one quantizer, or leave it out")
+        for text in texts:
+            if parse(text).kind in OUTPUT_ONLY and parameter != OUTPUT:
+                raise QuantizerError(f"{text} cannot quantize a {parameter}",
+                                     remedy="Use it for outputs, and a kind such as quantized_bits here")
+
+
+def _fitting(layer: LayerInfo, parameter: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """The options that fit one parameter of one layer, without repeats; none where it is best left alone."""
+    if parameter == OUTPUT:
+        if not layer.is_relu and layer.class_name not in ACTIVATIONS:
+            return ()  # a linear layer's sum goes to its activation as it is
+        texts = [text for text in texts if (parse(text).kind in RELU_KINDS) == layer.is_relu]
+    return tuple(dict.fromkeys(texts))
+
+
+def anchors(space: SearchSpace, widths: Sequence[int] = (8, 6, 4, 3)) -> list[dict[str, int]]:
+    """Points to try first: the base recipe where it lies in the space, then uniform widths, without repeats."""
+    base = space.encode(space.base)
+    points = ([base] if base is not None else []) + [space.uniform(bits) for bits in widths]
+    unique = {tuple(sorted(point.items())): point for point in points}
+    return list(unique.values())

@@ -1,0 +1,130 @@
+"""A study: which points of a search space were asked, and what came of them, in Optuna's storage.
+
+One Optuna study belongs to one space, so that a changed space starts a new one; results the project
+already holds are never computed twice, whichever study they came from. Each proposal is drawn with a
+random stream of its own, made from the seed and the number of proposals settled before it: the same
+seed gives the same candidates, also when the search was killed and resumed in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.errors import SearchError
+from core.search.front import MAXIMIZE, MINIMIZE
+from core.search.samplers import check_method, make_sampler
+from core.search.space import SearchSpace
+
+DIRECTIONS = (MAXIMIZE, MINIMIZE)
+_GIVEN_UP = "given_up"
+_CANDIDATE = "candidate"
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+Point = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A point to try; `number` is its trial in the Optuna study."""
+
+    number: int
+    values: dict[str, int]
+
+
+class Study:
+    """Asks for points and is told their (accuracy, cost).
+
+    Args:
+        url: SQLAlchemy URL of the storage.
+        space: the search space, nothing open.
+        method: a key of `samplers.METHODS`.
+        seed: of all proposals.
+
+    Raises:
+        SearchError: unknown method, or the storage cannot be opened.
+    """
+
+    def __init__(self, url: str, space: SearchSpace, method: str, seed: int) -> None:
+        check_method(method)
+        self._space = space
+        self._method = method
+        self._seed = seed
+        self._distributions = {c.key: CategoricalDistribution(range(len(c.options))) for c in space.choices}
+        try:
+            storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 30}} if "sqlite" in url else None)
+            self._study = optuna.create_study(
+                storage=storage, study_name=f"search-{space.digest}", directions=list(DIRECTIONS),
+                sampler=make_sampler("random", seed), load_if_exists=True)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
+            raise SearchError("the study cannot be opened", str(error).splitlines()[0],
+                              "Move study.sqlite3 out of the project; candidates are kept") from None
+        self._open: dict[int, optuna.Trial] = {}
+        trials = self._study.get_trials(deepcopy=False)
+        done = [t for t in trials if t.state == TrialState.COMPLETE or _GIVEN_UP in t.user_attrs]
+        self._settled = len(done)
+        self._asked = {self._key(trial.params) for trial in done}
+        self._requeue(trials)
+
+    def _requeue(self, trials: Iterable[optuna.trial.FrozenTrial]) -> None:
+        """Take up where the last run ended: what was being tried when it died comes first, then what waited."""
+        for state in (TrialState.RUNNING, TrialState.WAITING):
+            for trial in [t for t in trials if t.state == state]:
+                point = trial.params or trial.system_attrs.get("fixed_params", {})
+                self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                if point:
+                    self.enqueue([point])
+
+    @property
+    def settled(self) -> int:
+        """Number of proposals told or given up, in all runs."""
+        return self._settled
+
+    def enqueue(self, points: Iterable[Point]) -> None:
+        """Have these points asked first, in order; those asked before are left out."""
+        for point in points:
+            key = self._key(point)
+            if key not in self._asked:
+                self._asked.add(key)
+                self._study.enqueue_trial(dict(point))
+
+    def ask(self) -> Proposal:
+        """The next point to try."""
+        self._study.sampler = make_sampler(self._method, _mixed(self._seed, self._settled))
+        trial = self._study.ask(self._distributions)
+        values = {name: int(value) for name, value in trial.params.items()}
+        self._asked.add(self._key(values))
+        self._open[trial.number] = trial
+        return Proposal(trial.number, values)
+
+    def tell(self, proposal: Proposal, values: tuple[float, float], candidate_id: str) -> None:
+        """Store the (accuracy, cost) of a proposal and the candidate it became."""
+        self._open.pop(proposal.number).set_user_attr(_CANDIDATE, candidate_id)
+        self._study.tell(proposal.number, values=list(values))
+        self._settled += 1
+
+    def give_up(self, proposal: Proposal, reason: str) -> None:
+        """Store that a proposal has no result and is not to be tried again."""
+        self._open.pop(proposal.number).set_user_attr(_GIVEN_UP, reason)
+        self._study.tell(proposal.number, state=TrialState.FAIL)
+        self._settled += 1
+
+    def put_back(self, proposal: Proposal) -> None:
+        """Leave an interrupted proposal as it is: the next run of the study asks it first."""
+        del self._open[proposal.number]
+
+    def _key(self, point: Point) -> tuple[int, ...]:
+        return tuple(int(point.get(choice.key, 0)) for choice in self._space.choices)
+
+
+def _mixed(seed: int, number: int) -> int:
+    """A 32-bit seed for the proposal of that number."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "little")

@@ -1,0 +1,43 @@
+"""How a candidate gets its accuracy: one interface, so that a faster engine can take its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from core.candidate import Evaluation
+from core.events import Monitor
+from core.quant.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained candidate.
+
+    `evaluation` is on the test events, for people; `validation_accuracy` is on the validation events,
+    for the search to choose by, so that the test events choose nothing.
+    """
+
+    evaluation: Evaluation
+    validation_accuracy: float
+    weights: dict[str, np.ndarray]
+
+
+class Trainer(Protocol):
+    """Trains recipes of one model on one dataset."""
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """What it trains with beside the epochs ("learning_rate", "batch_size"), stored with each candidate."""
+        ...
+
+    def samples(self) -> dict[tuple[str, str], np.ndarray]:
+        """By (layer, parameter): float weights, and for "output" the float layer's outputs on training events."""
+        ...
+
+    def train(self, recipe: Recipe, seed: int, epochs: int, monitor: Monitor) -> Trained:
+        """Train one recipe, beginning with the float model's weights; raises Cancelled when asked to stop."""
+        ...
