@@ -14,7 +14,6 @@ from typing import Any
 from core.errors import ModelFileError
 
 
-
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 

@@ -1,0 +1,32 @@
+# Every target makes its own .venv first; nothing needs to be installed by hand.
+PYTHON := .venv/bin/python
+OFFSCREEN := QT_QPA_PLATFORM=offscreen
+
+.PHONY: run test test-slow bench lint screenshots bootstrap clean
+
+run: bootstrap
+	@scripts/run.sh
+
+test: lint
+	$(OFFSCREEN) $(PYTHON) -m pytest -m "not slow" --durations=15
+
+test-slow: bootstrap
+	$(OFFSCREEN) $(PYTHON) -m pytest -m slow --durations=15
+
+lint: bootstrap
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+
+bench: bootstrap
+	@for script in benchmarks/[!_]*.py; do \
+	  if [ -e "$$script" ]; then echo "== $$script"; $(PYTHON) "$$script" || exit 1; \
+	  else echo "benchmarks/ holds no benchmark yet"; fi; done
+
+screenshots: bootstrap
+	$(OFFSCREEN) $(PYTHON) scripts/screenshots.py docs/img
+
+bootstrap:
+	@scripts/bootstrap.sh
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out
