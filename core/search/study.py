@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import CategoricalDistribution
+from optuna.samplers import NSGAIISampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -100,6 +101,10 @@ class Study:
         """The next point to try."""
         self._study.sampler = make_sampler(self._method, _mixed(self._seed, self._settled))
         trial = self._study.ask(self._distributions)
+        if isinstance(self._study.sampler, NSGAIISampler):
+            # Optuna leaves enqueued points out of the generations, so that they would never be parents
+            stored = self._study.get_trials(deepcopy=False)[trial.number]
+            self._study.sampler.get_trial_generation(self._study, stored)
         values = {name: int(value) for name, value in trial.params.items()}
         self._asked.add(self._key(values))
         self._open[trial.number] = trial
