@@ -1,0 +1,276 @@
+"""Every action without a window: `quantiscope inspect | cost | evaluate | train | search | export | ...`.
+
+With --json a command writes exactly one JSON object to stdout; logs go to stderr. The exit code is 0, or
+1 with one sentence on stderr (and {"error": ...} on stdout with --json). Qt is imported to open the window only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app import console
+from core import requests
+from core.errors import ProjectError, QuantiscopeError, RecipeError
+from core.model_io import inspect_model
+from core.quant.recipe import Recipe, uniform
+
+cli = typer.Typer(name="quantiscope", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="From a trained Keras model to trigger firmware, with every trade-off visible.")
+
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")]
+Data = Annotated[str, typer.Option("--data", help="A dataset file, or the name of a bundled one (jets).")]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe file (JSON).")]
+Bits = Annotated[int | None, typer.Option("--bits", help="Instead of a recipe: the same width everywhere.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+ProjectFolder = Annotated[Path, typer.Argument(help="A project folder (name.qscope).")]
+CandidateId = Annotated[str, typer.Argument(help="The candidate's id, such as c0003.")]
+Part = Annotated[str, typer.Option(help="The FPGA part.")]
+Clock = Annotated[float, typer.Option("--clock", help="Clock period in ns.")]
+Events = Annotated[int, typer.Option(help="Test events for the bit-exactness check.")]
+
+
+@cli.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False) -> None:
+    if version:
+        import core
+
+        typer.echo(f"quantiscope {core.__version__}")
+        raise typer.Exit
+
+
+@cli.command()
+def inspect(model: Annotated[Path, typer.Argument(help="A .keras or .h5 file, or a project folder.")],
+            json: Json = False) -> None:
+    """List a model's layers: class, shapes, parameters, multiply-accumulates, weight ranges."""
+    with console.output(json) as out:
+        info = _info_of(model)
+        out.result(info, lambda: console.layer_table(info))
+
+
+@cli.command()
+def cost(model: Annotated[Path | None, typer.Argument(help="A model or project; none: the published networks.")] = None,
+         recipe: RecipeFile = None, bits: Bits = None,
+         compat: Annotated[str, typer.Option(help="qtools-0.9 counts as the original does.")] = "qtools-0.9",
+         json: Json = False) -> None:
+    """Energy in pJ (QTools' 45 nm model) and bits, layer by layer."""
+    with console.output(json) as out:
+        from app.costs import cost_of, published_costs
+
+        if model is None:
+            if recipe is not None or bits is not None:
+                raise RecipeError("a recipe needs a model to be priced on", remedy="Name the model file first")
+            found = published_costs(compat)
+        else:
+            info = _info_of(model)
+            found = cost_of(info, _recipe(info, recipe, bits, _project_recipe(model)), compat)
+        out.result(found, lambda: console.cost_table(found))
+
+
+@cli.command()
+def evaluate(model: Annotated[Path, typer.Argument(help="A model file, or a project folder with --candidate.")],
+             data: Data = "jets", recipe: RecipeFile = None, bits: Bits = None,
+             candidate: Annotated[str, typer.Option(help="Evaluate this candidate of the project again.")] = "",
+             events: Annotated[int | None, typer.Option(help="Use this many test events.")] = None,
+             json: Json = False) -> None:
+    """Accuracy, ROC and AUC on the test events; in float unless a recipe or a width is given."""
+    with console.output(json) as out:
+        from core.project import Project
+
+        weights = ""
+        if model.is_dir():
+            with Project.open(model) as project:
+                chosen = _recipe(project.info, recipe, bits, None)
+                if candidate:
+                    chosen, weights = project.candidate(candidate).recipe, str(project.weights_path(candidate))
+                request = requests.Evaluate(model=str(project.model_path), data=project.data_reference,
+                                            recipe=chosen, weights=weights, events=events)
+        elif candidate:
+            raise ProjectError("a candidate belongs to a project", remedy="Name the project folder, not the model")
+        else:
+            request = requests.Evaluate(model=str(model), data=data, events=events,
+                                        recipe=_recipe(inspect_model(model), recipe, bits, None))
+        evaluation = console.run(request, out)
+        out.result(evaluation, lambda: console.evaluation_table(evaluation))
+
+
+@cli.command()
+def train(project: ProjectFolder, recipe: RecipeFile = None, bits: Bits = None, epochs: int = 10,
+          learning_rate: float = 1e-3, batch_size: int = 1024, seed: Seed = 0,
+          model: Annotated[Path | None, typer.Option(help="Make the project from this model.")] = None,
+          data: Data = "jets", json: Json = False) -> None:
+    """Quantization-aware training of one recipe, stored as a candidate."""
+    with console.output(json) as out:
+        from core.project import Project
+
+        folder = _ensure_project(project, model, data)
+        with Project.open(folder) as opened:
+            chosen = _recipe(opened.info, recipe, bits, opened.recipe)
+        candidate = console.run(requests.Train(project=str(folder), recipe=chosen, epochs=epochs, seed=seed,
+                                               learning_rate=learning_rate, batch_size=batch_size), out)
+        out.result(candidate, lambda: console.candidate_table([candidate]))
+
+
+@cli.command()
+def search(project: ProjectFolder,
+           method: Annotated[str, typer.Option(help="nsga2, tpe or random.")] = "nsga2",
+           trials: Annotated[int | None, typer.Option(help="Stop after this many candidates.")] = None,
+           seconds: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
+           epochs: int = 3, seed: Seed = 0,
+           option: Annotated[list[str] | None, typer.Option(
+               help="kernel=quantized_bits(4,alpha=1): a quantizer to choose from; repeat. None: the default space."),
+           ] = None,
+           freeze: Annotated[list[str] | None, typer.Option(help="A layer to leave as it is; repeat.")] = None,
+           model: Annotated[Path | None, typer.Option(help="Make the project from this model.")] = None,
+           data: Data = "jets", json: Json = False) -> None:
+    """Search for the Pareto front of accuracy against energy; goes on where an earlier search ended."""
+    with console.output(json) as out:
+        from app.report import front_points
+        from core.project import Project
+
+        if trials is None and seconds is None:
+            trials = 20
+        folder = _ensure_project(project, model, data)
+        added = console.run(requests.Search(
+            project=str(folder), method=method, trials=trials, seconds=seconds, epochs=epochs, seed=seed,
+            options=_options(option or []), frozen=freeze or []), out)
+        with Project.open(folder) as opened:
+            candidates = opened.candidates()
+        front = front_points(candidates)
+        out.result({"project": str(folder), "added": added, "candidates": len(candidates), "front": front},
+                   lambda: console.front_table(front))
+
+
+@cli.command()
+def export(project: ProjectFolder, candidate: CandidateId,
+           flow: Annotated[str, typer.Option(help="hls4ml, rtl or both.")] = "both",
+           part: Part = "xcvu9p-flgb2104-2L-e", clock: Clock = 5.0, events: Events = 2000,
+           synthesize: Annotated[bool, typer.Option(help="Synthesize too.")] = False, json: Json = False) -> None:
+    """Write a candidate's firmware project and prove that it computes the same, bit by bit."""
+    _export(project, candidate, flow, part, clock, events, synthesize, json)
+
+
+@cli.command()
+def synthesize(project: ProjectFolder, candidate: CandidateId,
+               flow: Annotated[str, typer.Option(help="rtl or both.")] = "rtl",
+               part: Part = "xcvu9p-flgb2104-2L-e", clock: Clock = 5.0, events: Events = 2000,
+               json: Json = False) -> None:
+    """Export a candidate and synthesize it: latency, DSP, LUT and FF from the tool's own report."""
+    _export(project, candidate, flow, part, clock, events, True, json)
+
+
+def _export(project: Path, candidate: str, flow: str, part: str, clock: float, events: int, synthesize: bool,
+            json: bool) -> None:
+    with console.output(json) as out:
+        report = console.run(requests.Export(project=str(project), candidate_id=candidate, flow=flow, part=part,
+                                             clock_ns=clock, events=events, synthesize=synthesize), out)
+        out.result(report, lambda: console.export_table(report))
+        if report.exactness is not None and report.exactness.mismatches:
+            typer.echo(f"The export of {candidate} differs from Keras in {report.exactness.mismatches} values;"
+                       f" see {report.directory}.", err=True)
+            raise typer.Exit(1)
+
+
+@cli.command()
+def demo(headless: Annotated[bool, typer.Option("--headless", help="Do the whole job without a window.")] = False,
+         out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-out"),
+         budget: Annotated[float, typer.Option(help="Seconds for the search.")] = 60.0,
+         epochs: Annotated[int, typer.Option(help="Training epochs for each candidate.")] = 3,
+         events: Events = 2000, seed: Seed = 0, json: Json = False) -> None:
+    """The main job on the bundled jet tagger: search, choose, export, prove, synthesize."""
+    if not headless:
+        _open_window(demo=True)
+        return
+    with console.output(json) as output:
+        from app.demo import run_demo
+
+        report = run_demo(out, budget, output.monitor(), epochs=epochs, events=events, seed=seed)
+        output.result(report, lambda: console.demo_table(report))
+
+
+@cli.command()
+def gui(project: Annotated[Path | None, typer.Argument(help="A project folder to open.")] = None) -> None:
+    """Open the window."""
+    _open_window(project=project)
+
+
+def _open_window(project: Path | None = None, demo: bool = False) -> None:
+    with console.output(False):
+        try:
+            from app.application import run_gui
+        except ImportError as error:
+            raise QuantiscopeError("the window cannot be opened", str(error),
+                                   "Use the headless commands, or install PySide6-Essentials") from None
+    code = run_gui(project=project, demo=demo)
+    if code:
+        raise typer.Exit(code)
+
+
+# -- reading what the user gave ------------------------------------------------------------------------
+
+
+def _info_of(model: Path) -> Any:
+    if model.is_dir():
+        from core.project import Project
+
+        with Project.open(model) as project:
+            return project.info
+    return inspect_model(model)
+
+
+def _project_recipe(model: Path) -> Recipe | None:
+    if not model.is_dir():
+        return None
+    from core.project import Project
+
+    with Project.open(model) as project:
+        return project.recipe
+
+
+def _recipe(info: Any, file: Path | None, bits: int | None, default: Recipe | None) -> Recipe | None:
+    """The recipe a command is to use; raises RecipeError where two are given or it does not fit."""
+    if file is not None and bits is not None:
+        raise RecipeError("a recipe and a width were given", remedy="Give --recipe or --bits")
+    recipe = Recipe.load(file) if file is not None else uniform(info, bits) if bits is not None else default
+    if recipe is not None:
+        recipe.check(info)
+    return recipe
+
+
+def _options(texts: list[str]) -> dict[str, list[str]]:
+    """ "kernel=ternary" ... by parameter type."""
+    options: dict[str, list[str]] = {}
+    for text in texts:
+        parameter, sign, quantizer = text.partition("=")
+        if not sign or "(" in parameter:
+            raise QuantiscopeError(f"{text!r} does not say for what", remedy="Write kernel=quantized_bits(4,alpha=1)")
+        options.setdefault(parameter.strip(), []).append(quantizer.strip())
+    return options
+
+
+def _ensure_project(folder: Path, model: Path | None, data: str) -> Path:
+    """The project folder; made from `model` when it is not there yet."""
+    from core.workflows import create_project
+
+    if folder.exists() or model is None:
+        if model is not None:
+            raise ProjectError(f"{folder} exists already", remedy="Leave --model away to go on with it")
+        return folder
+    with create_project(folder, model, data) as project:
+        return project.folder
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Nothing here ends in a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    given = sys.argv[1:] if arguments is None else arguments
+    return console.guarded(lambda: cli(given, standalone_mode=False, prog_name="quantiscope"), "--json" in given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

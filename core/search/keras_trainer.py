@@ -1,0 +1,81 @@
+"""The plain trainer: Keras `fit` on a quantized model, one candidate after another. Imports TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from core.dataset import Dataset
+from core.events import Monitor
+from core.model_io import describe_model
+from core.quant import quantize, training
+from core.quant.recipe import OUTPUT, Recipe
+from core.search.trainer import Trained
+
+#: training events whose activations choose integer bits
+CALIBRATION_EVENTS = 2000
+
+
+class KerasTrainer:
+    """Trains recipes of one float model on one dataset, each beginning with the float weights.
+
+    Args:
+        model: the float model; not changed.
+        dataset: what it is trained and judged on.
+        learning_rate: of Adam.
+        batch_size: events a step.
+    """
+
+    def __init__(self, model: keras.Model, dataset: Dataset, learning_rate: float = 1e-3,
+                 batch_size: int = 1024) -> None:
+        self._model = model
+        self._dataset = dataset
+        self._learning_rate = learning_rate
+        self._batch_size = batch_size
+        self._samples: dict[tuple[str, str], np.ndarray] | None = None
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """Learning rate and batch size."""
+        return {"learning_rate": self._learning_rate, "batch_size": float(self._batch_size)}
+
+    def samples(self) -> dict[tuple[str, str], np.ndarray]:
+        """Float weights, and the outputs of each layer on `CALIBRATION_EVENTS` training events; computed once."""
+        if self._samples is None:
+            self._samples = calibration_samples(self._model, self._dataset.x_train[:CALIBRATION_EVENTS])
+        return self._samples
+
+    def train(self, recipe: Recipe, seed: int, epochs: int, monitor: Monitor) -> Trained:
+        """Quantize, train for `epochs` (0: only judge) and judge on validation and test events."""
+        monitor.check()
+        model = quantize(self._model, recipe)
+        if epochs > 0:
+            options = training.TrainOptions(epochs=epochs, learning_rate=self._learning_rate,
+                                            batch_size=self._batch_size, seed=seed)
+            training.train(model, self._dataset, options, monitor)
+        kind = "trained" if epochs > 0 else "post-training"
+        return Trained(training.evaluate(model, self._dataset, kind),
+                       validation_accuracy(model, self._dataset), training.weights_of(model))
+
+
+def validation_accuracy(model: keras.Model, dataset: Dataset) -> float:
+    """Share of the validation events whose class is found."""
+    scores = training.predict(model, dataset.x_val)
+    found = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0.5).astype(int)
+    return float((found == dataset.y_val).mean())
+
+
+def calibration_samples(model: keras.Model, x: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """By (layer, parameter): weights, and for "output" what the float layer gives for `x`, in one forward pass."""
+    samples: dict[tuple[str, str], np.ndarray] = {}
+    info = describe_model(model)
+    judged = [layer.name for layer in info.layers if OUTPUT in layer.quantizable]
+    outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in judged]).predict_on_batch(x)
+    for name, values in zip(judged, outputs if isinstance(outputs, list) else [outputs], strict=True):
+        samples[name, OUTPUT] = np.asarray(values)
+    for layer in info.layers:
+        for weight, variable in zip(layer.weights, model.get_layer(layer.name).weights, strict=True):
+            samples[layer.name, weight.parameter] = np.asarray(variable)
+    return samples

@@ -1,0 +1,200 @@
+"""Carries out the jobs of core.requests. TensorFlow is imported by the jobs that need it, on first use.
+
+Models and datasets stay loaded between calls, so that a warm worker answers at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import requests
+from core.candidate import Candidate, Evaluation
+from core.dataset import Dataset, bundled_path, check_fits, load_dataset
+from core.energy import price
+from core.errors import ExportError
+from core.events import Monitor
+from core.hls.report import ExportReport
+from core.model_info import ModelInfo
+from core.model_io import inspect_model
+from core.project import Project, now
+from core.versions import versions
+
+if TYPE_CHECKING:
+    import keras
+
+#: loaded things by the file they came from and its state; a few of each, oldest dropped
+_models: dict[tuple[str, int, int], keras.Model] = {}
+_datasets: dict[tuple[str, int, int], Dataset] = {}
+_KEPT = 3
+
+
+def run(request: requests.Request, monitor: Monitor | None = None) -> Any:
+    """Carry out one request and return its result (see the request's docstring).
+
+    Raises:
+        QuantiscopeError: anything the user can meet.
+        Cancelled: the user asked to stop and the job had no result to keep.
+    """
+    return _JOBS[type(request)](request, monitor or Monitor())
+
+
+# -- loading -----------------------------------------------------------------------------------------
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    """A key that changes when the file does."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return str(path), 0, 0  # the loader will say what is wrong
+    return str(path.absolute()), stat.st_mtime_ns, stat.st_size
+
+
+def _kept(cache: dict[Any, Any], key: Any, load: Callable[[], Any]) -> Any:
+    if key not in cache:
+        value = load()
+        while len(cache) >= _KEPT:
+            del cache[next(iter(cache))]
+        cache[key] = value
+    return cache[key]
+
+
+def dataset_of(reference: str) -> Dataset:
+    """The dataset, from memory when its file did not change; raises DatasetError."""
+    return _kept(_datasets, _state(bundled_path(reference) or Path(reference)), lambda: load_dataset(reference))
+
+
+def model_of(path: str | Path) -> keras.Model:
+    """The float model, from memory when its file did not change; raises ModelFileError. Imports TensorFlow."""
+    from core.model_io import load_model
+
+    return _kept(_models, _state(Path(path)), lambda: load_model(path))
+
+
+def checked(model: str | Path, data: str) -> tuple[ModelInfo, Dataset]:
+    """Layers and dataset of a job, known to fit each other; needs no TensorFlow.
+
+    Raises:
+        ModelFileError, DatasetError: one cannot be read, or they do not fit.
+    """
+    info = inspect_model(model)
+    dataset = dataset_of(data)
+    check_fits(dataset, info)
+    return info, dataset
+
+
+def create_project(folder: str | Path, model: str | Path, data: str, **options: Any) -> Project:
+    """`Project.create`, after checking that model and dataset fit each other."""
+    checked(model, data)
+    return Project.create(folder, model, data, **options)
+
+
+def _opened(project: Project) -> Dataset:
+    """The dataset of an open project whose sources are as they were."""
+    project.require_writable()
+    project.check_sources()
+    return checked(project.model_path, project.data_reference)[1]
+
+
+# -- jobs --------------------------------------------------------------------------------------------
+
+
+def _warm_up(request: requests.WarmUp, monitor: Monitor) -> None:
+    monitor.stage("load")
+    import core.quant.training  # noqa: F401  brings TensorFlow in
+
+    if request.model:
+        model_of(request.model)
+    if request.data:
+        dataset_of(request.data)
+
+
+def _evaluate(request: requests.Evaluate, monitor: Monitor) -> Evaluation:
+    monitor.stage("load")
+    info, dataset = checked(request.model, request.data)
+    if request.recipe is not None:
+        request.recipe.check(info)
+    from core.quant import quantize, training
+
+    model = model_of(request.model)
+    kind = "float"
+    if request.recipe is not None:
+        model = quantize(model, request.recipe)
+        kind = "post-training"
+        if request.weights:
+            training.load_weights(model, Path(request.weights))
+            kind = "trained"
+    monitor.stage("evaluate")
+    return training.evaluate(model, dataset, kind, request.events)
+
+
+def _train(request: requests.Train, monitor: Monitor) -> Candidate:
+    with Project.open(request.project) as project:
+        monitor.stage("load")
+        dataset = _opened(project)
+        request.recipe.check(project.info)
+        costs = price(project.info, request.recipe).costs
+        from core.search.engine import training_record
+        from core.search.keras_trainer import KerasTrainer
+
+        started = time.monotonic()
+        trainer = KerasTrainer(model_of(project.model_path), dataset, request.learning_rate, request.batch_size)
+        monitor.stage("train")
+        trained = trainer.train(request.recipe, request.seed, request.epochs, monitor)
+        candidate = Candidate(
+            id=project.new_candidate_id(), recipe=request.recipe, evaluation=trained.evaluation, costs=costs,
+            seconds=time.monotonic() - started, created=now(), method="manual", seed=request.seed,
+            versions=versions(), training=training_record(trained, trainer, request.epochs))
+        project.add_candidate(candidate, trained.weights)
+        monitor.candidate(candidate)
+        return candidate
+
+
+def _search(request: requests.Search, monitor: Monitor) -> list[str]:
+    with Project.open(request.project) as project:
+        from core.search.space import build_space
+
+        build_space(project.info, project.recipe, request.options, request.frozen)  # refuse before loading TensorFlow
+        monitor.stage("load")
+        dataset = _opened(project)
+        from core.search.engine import run_search
+        from core.search.keras_trainer import KerasTrainer
+
+        trainer = KerasTrainer(model_of(project.model_path), dataset)
+        monitor.stage("search")
+        return run_search(project, request, trainer, monitor)
+
+
+def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
+    from core.hls.parts import find_part
+
+    find_part(request.part)
+    if request.flow not in ("hls4ml", "rtl", "both"):
+        raise ExportError(f"unknown export flow {request.flow!r}", remedy="Use hls4ml, rtl or both")
+    with Project.open(request.project) as project:
+        candidate = project.candidate(request.candidate_id)
+        monitor.stage("load")
+        dataset = _opened(project)
+        from core.hls.export import ExportOptions, export
+        from core.quant import quantize, training
+
+        model = quantize(model_of(project.model_path), candidate.recipe)
+        training.load_weights(model, project.weights_path(candidate.id))
+        options = ExportOptions(flow=request.flow, part=request.part, clock_ns=request.clock_ns,
+                                events=request.events, synthesize=request.synthesize)
+        directory = project.export_directory(candidate.id, request.flow)
+        report = export(model, dataset.x_test[: request.events], options, directory, monitor)
+        project.save_export(report)
+        return report
+
+
+_JOBS: dict[type, Callable[[Any, Monitor], Any]] = {
+    requests.WarmUp: _warm_up,
+    requests.Evaluate: _evaluate,
+    requests.Train: _train,
+    requests.Search: _search,
+    requests.Export: _export,
+}
