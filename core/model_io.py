@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from core import model_safety, model_shapes
@@ -81,7 +80,8 @@ def load_model(path: Path | str) -> keras.Model:
     """Load a model file, uncompiled, after checking that it names nothing but known classes.
 
     Imports TensorFlow. The file is checked before Keras sees it: Lambda layers, custom classes that are
-    not Quantiscope's own, and classes from other modules are refused.
+    not Quantiscope's own, and classes from other modules are refused. For a file with quantized layers the
+    caller imports `core.quant.layers` first, which registers them.
 
     Raises:
         ModelFileError: the file is missing, damaged, foreign, or names what may not be built.
@@ -104,8 +104,6 @@ def load_model(path: Path | str) -> keras.Model:
 def _check_registered(items: Iterable[dict[str, Any]], name: str) -> None:
     import keras
 
-    import core.quant.layers  # noqa: F401  registers the quantized layers
-
     for item in items:
         if keras.saving.get_registered_object(item["registered_name"]) is None:
             raise ModelFileError(f"{name} cannot be loaded",
@@ -116,7 +114,7 @@ def describe_model(model: keras.Model, source: str = "", source_hash: str = "") 
     """The ModelInfo of a Keras model in memory; the same as that of the file it would be saved to."""
     import keras
 
-    weights = {layer.name: [(str(variable.name), np.asarray(variable)) for variable in layer.weights]
+    weights = {layer.name: [(str(variable.name), keras.ops.convert_to_numpy(variable)) for variable in layer.weights]
                for layer in model.layers}
     config = json.loads(model.to_json())
     classes = {item["name"]: item["class_name"] for item in _layer_items(config)}
@@ -140,6 +138,8 @@ def _parameters(class_name: str, config: Mapping[str, Any], variables: Sequence[
         last = stored.split(":")[0].split("/")[-1]
         if stored:
             name = _SPELLINGS.get(last, last)
+            if name == "kernel" and order[:1] == ["depthwise"]:  # Keras 3 calls a depthwise kernel so
+                name = "depthwise"
             name = stored.split(":")[0] if name in named else name
         else:
             name = order[number] if number < len(order) else f"variable_{number}"
