@@ -11,8 +11,8 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
-import click
 import msgspec
+import typer
 
 from core import events
 from core.candidate import Candidate, Evaluation
@@ -105,12 +105,13 @@ def guarded(work: Callable[[], Any], json: bool) -> int:
     try:
         code = work()
         return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        message = " ".join(error.format_message().split())
+    except typer.TyperException as error:
+        told = error.format_message() if hasattr(error, "format_message") else str(error)
+        message = " ".join(told.split())
         return _failed(f"{message.rstrip('.')}. See quantiscope --help.", json)
-    except (KeyboardInterrupt, click.Abort, Cancelled):
+    except (KeyboardInterrupt, typer.Abort, Cancelled):
         return _failed("Stopped.", json)
     except QuantiscopeError as error:
         return _failed(str(error), json)

@@ -13,18 +13,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import optuna
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import NSGAIISampler
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import SearchError
-from core.search.front import MAXIMIZE, MINIMIZE
 from core.search.samplers import check_method, make_sampler
 from core.search.space import SearchSpace
 
-DIRECTIONS = (MAXIMIZE, MINIMIZE)
+DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)  # accuracy, energy
 _GIVEN_UP = "given_up"
 _CANDIDATE = "candidate"
 
@@ -59,7 +59,8 @@ class Study:
         self._space = space
         self._method = method
         self._seed = seed
-        self._distributions = {c.key: CategoricalDistribution(range(len(c.options))) for c in space.choices}
+        self._distributions: dict[str, BaseDistribution] = {
+            c.key: CategoricalDistribution(range(len(c.options))) for c in space.choices}
         try:
             storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 30}} if "sqlite" in url else None)
             self._study = optuna.create_study(
