@@ -6,7 +6,6 @@ archive, and HDF5 links to other files are refused.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import ModelFileError
+from core.files import sha256_of
 
 #: largest description and largest unpacked file that are accepted, in bytes
 MAX_CONFIG = 64 * 2**20
@@ -47,12 +47,6 @@ class StoredModel:
     keras_version: str
     sha256: str
     weights: dict[str, list[Variable]] = field(default_factory=dict)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_model(path: Path, weights: bool = True) -> StoredModel:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core import model_safety, model_shapes
 from core.errors import ModelFileError
-from core.model_files import StoredModel, Variable, open_model, sha256_of, snake_case
+from core.model_files import StoredModel, Variable, open_model, snake_case
 from core.model_info import LayerInfo, ModelInfo, WeightInfo
 from core.model_shapes import Shape
 
@@ -305,4 +305,4 @@ def _plain(value: Any) -> Any:
     return value
 
 
-__all__ = ["Weights", "base_class", "describe_model", "inspect_model", "load_model", "read_weights", "sha256_of"]
+__all__ = ["Weights", "base_class", "describe_model", "inspect_model", "load_model", "read_weights"]
