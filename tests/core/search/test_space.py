@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from core.model_io import inspect_model
 
 import resources
 from core.errors import QuantizerError, SearchError
+from core.model_io import inspect_model
 from core.quant.recipe import Recipe, uniform
 from core.search.space import anchors, build_space, is_open, width_of
 

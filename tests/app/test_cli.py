@@ -1,0 +1,225 @@
+"""The command line as a user runs it: real processes, one JSON object on stdout, one sentence for each mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import resources
+from core.project import Project
+from core.quant.recipe import LayerRecipe, Recipe
+
+ROOT = Path(__file__).parents[2]
+MODEL = resources.path("models/jet_tagger.keras")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-m", "app.cli", *map(str, arguments)], cwd=ROOT, env=ENVIRONMENT,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    process = start(*arguments)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def result(*arguments: object) -> dict:
+    """The one JSON object of a command that must succeed."""
+    code, out, err = call(*arguments, "--json")
+    assert code == 0, err
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("command line")
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    """A few of the bundled jets, so that training takes a moment only."""
+    with np.load(resources.path("data/jets.npz"), allow_pickle=False) as jets:
+        path = folder / "few.npz"
+        names = {key: jets[key] for key in ("feature_names", "class_names") if key in jets}
+        np.savez(path, X=jets["X"][:4000], y=jets["y"][:4000], **names)
+    return path
+
+
+@pytest.fixture(scope="module")
+def project(folder, data):
+    """A project with two candidates, made by the command line itself."""
+    found = result("search", folder / "p.qscope", "--model", MODEL, "--data", data, "--trials", 2, "--epochs", 1)
+    assert found["added"] == ["c0001", "c0002"]
+    return Path(found["project"])
+
+
+def test_inspect():
+    found = result("inspect", MODEL)
+    assert [layer["name"] for layer in found["layers"]][:3] == ["features", "fc1", "relu1"]
+    code, out, _ = call("inspect", MODEL)
+    assert code == 0
+    assert "4389 parameters, 4256 multiply-accumulates" in out
+
+
+def test_cost_prints_the_published_rows():
+    networks = result("cost", "--compat", "qtools-0.9")["networks"]
+    assert {name: (networks[name]["total_pj"], networks[name]["bits"]) for name in ("BF", "Q6", "QE")} == {
+        "BF": (7004, 61446), "Q6": (2633, 26334), "QE": (948, 4728)}
+    profile = {row["name"]: row["profile"] for row in networks["BF"]["layers"]}
+    assert any(value == pytest.approx(1735.42, abs=0.01) for value in profile.values())
+    code, out, _ = call("cost")
+    assert code == 0
+    for line in ("BF: 7004 pJ, 61446 bits", "Q6: 2633 pJ, 26334 bits", "QE: 948 pJ, 4728 bits"):
+        assert line in out
+
+
+def test_cost_of_a_model_falls_with_the_width():
+    six, four = (result("cost", MODEL, "--bits", bits)["networks"] for bits in (6, 4))
+    (six,), (four,) = six.values(), four.values()
+    assert 0 < four["energy_pj"] < six["energy_pj"]
+    assert (six["bits"], four["bits"]) == (4389 * 6, 4389 * 4)
+
+
+def test_evaluate_float_and_quantized(data):
+    plain = result("evaluate", MODEL, "--data", data)
+    assert plain["kind"] == "float"
+    assert plain["events"] == 800
+    assert plain["accuracy"] > 0.7
+    assert set(plain["auc"]) == {"g", "q", "w", "z", "t"}
+    few = result("evaluate", MODEL, "--data", data, "--bits", 8, "--events", 100)
+    assert (few["kind"], few["events"]) == ("post-training", 100)
+
+
+def test_search_stores_goes_on_and_reports_the_front(project):
+    found = result("search", project, "--trials", 1, "--epochs", 1)
+    assert found["added"] == ["c0003"]
+    assert found["candidates"] == 3
+    with Project.open(project) as opened:
+        candidates = {c.id: c for c in opened.candidates()}
+    for point in found["front"]:
+        assert point["accuracy"] == candidates[point["id"]].evaluation.accuracy
+        assert point["energy_pj"] == candidates[point["id"]].costs.energy_pj
+    assert candidates["c0001"].recipe != candidates["c0003"].recipe
+
+
+def test_train_stores_a_candidate_that_evaluates_to_the_same(project):
+    found = result("train", project, "--bits", 6, "--epochs", 1)
+    again = result("evaluate", project, "--candidate", found["id"])
+    assert again["kind"] == "trained"
+    assert again["accuracy"] == found["evaluation"]["accuracy"]
+    assert again["auc"] == found["evaluation"]["auc"]
+
+
+def test_killed_search_leaves_every_finished_candidate(folder, data):
+    with start("search", folder / "killed.qscope", "--model", MODEL, "--data", data, "--trials", 50,
+               "--epochs", 1) as process:
+        told = []
+        for line in process.stderr:
+            if line.startswith("c0"):
+                told.append(line.split(":")[0])
+            if len(told) == 3:
+                break
+        time.sleep(0.5)
+        process.kill()
+        process.communicate()
+    with Project.open(folder / "killed.qscope") as project:
+        found = [c.id for c in project.candidates()]
+        assert project.notes == []
+        assert not project.read_only
+    assert found[:3] == told == ["c0001", "c0002", "c0003"]
+    more = result("search", folder / "killed.qscope", "--trials", 1, "--epochs", 1)
+    assert more["added"] == [f"c{len(found) + 1:04d}"]
+
+
+def broken(folder: Path, name: str, x: np.ndarray, y: np.ndarray) -> Path:
+    path = folder / name
+    np.savez(path, X=x, y=y)
+    return path
+
+
+@pytest.fixture(scope="module")
+def bad(folder, data):
+    """Files that do not fit, by the name the cases below use."""
+    x = np.random.default_rng(0).normal(size=(100, 16)).astype(np.float32)
+    y = np.arange(100) % 5
+    holes = x.copy()
+    holes[3, 2] = np.nan
+    corrupt = folder / "corrupt.keras"
+    corrupt.write_bytes(MODEL.read_bytes()[:5000])
+    recipe = folder / "unknown.json"
+    recipe.write_bytes(Recipe(layers={"fc1": LayerRecipe(quantizers={"kernel": "octonary(3)"})}).to_json())
+    misfit = folder / "misfit.json"
+    misfit.write_bytes(Recipe(layers={"fc9": LayerRecipe(quantizers={"kernel": "ternary"})}).to_json())
+    return {"corrupt": corrupt, "narrow": broken(folder, "narrow.npz", x[:, :7], y),
+            "labels": broken(folder, "labels.npz", x, y * 3), "nan": broken(folder, "nan.npz", holes, y),
+            "unknown": recipe, "misfit": misfit, "missing": folder / "missing.keras", "data": data, "model": MODEL}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["inspect", "{corrupt}"], "corrupt.keras"),
+        (["inspect", "{missing}"], "missing.keras"),
+        (["inspect", "{data}"], "few.npz"),
+        (["evaluate", "{model}", "--data", "{narrow}"], "7 features"),
+        (["evaluate", "{model}", "--data", "{labels}"], "labels"),
+        (["evaluate", "{model}", "--data", "{nan}"], "NaN"),
+        (["evaluate", "{model}", "--data", "{missing}"], "missing"),
+        (["evaluate", "{model}", "--recipe", "{unknown}"], "octonary"),
+        (["cost", "{model}", "--recipe", "{misfit}"], "fc9"),
+        (["cost", "{model}", "--bits", "99"], "99"),
+        (["cost", "{model}", "--recipe", "{misfit}", "--bits", "3"], "--bits"),
+        (["cost", "--compat", "qtools-7"], "qtools-7"),
+        (["search", "{new}", "--model", "{corrupt}"], "corrupt.keras"),
+        (["search", "{new}", "--model", "{model}", "--data", "{narrow}"], "7 features"),
+        (["search", "{missing}"], "missing"),
+        (["inspect"], "model"),
+        (["search", "{new}", "--trials", "many"], "--trials"),
+    ],
+)
+def test_each_mistake_is_one_sentence_and_makes_nothing(folder, bad, arguments, says):
+    new = folder / "new.qscope"
+    code, out, err = call(*[text.format(**bad, new=new) for text in arguments], "--json")
+    assert code == 1
+    assert says in json.loads(out)["error"]
+    assert says in err.strip().splitlines()[-1]
+    assert "Traceback" not in out + err
+    assert not new.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search", "--option", "kernel=octonary(3)", "--trials", "1"], "octonary"),
+        (["search", "--option", "ternary", "--trials", "1"], "kernel="),
+        (["search", "--option", "gamma=ternary", "--trials", "1"], "empty"),
+        (["search", "--freeze", "fc7", "--trials", "1"], "fc7"),
+        (["search", "--method", "psychic", "--trials", "1"], "psychic"),
+        (["search", "--trials", "0"], "above 0"),
+        (["export", "c9999"], "c9999"),
+        (["export", "c0001", "--part", "xc9999"], "xc9999"),
+        (["export", "c0001", "--flow", "vhdl"], "vhdl"),
+        (["train", "--bits", "0"], "0"),
+    ],
+)
+def test_mistakes_leave_a_project_untouched(project, arguments, says):
+    def state() -> dict[str, tuple[int, int]]:
+        return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in project.rglob("*")
+                if path.is_file() and path.name != "lock"}
+
+    before = state()
+    code, out, err = call(arguments[0], project, *arguments[1:], "--json")
+    assert code == 1
+    assert says in json.loads(out)["error"]
+    assert "Traceback" not in out + err
+    assert state() == before
