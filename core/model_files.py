@@ -176,7 +176,8 @@ def _in_order(group: h5py.Group) -> list[h5py.Dataset]:
     """A layer's datasets: its own first, then those of the objects it holds; random states left out."""
     own = group.get("vars", {})
     found = [own[key] for key in sorted(own, key=lambda key: (len(key), key)) if isinstance(own[key], h5py.Dataset)]
-    for key in sorted(group, key=lambda key: (key != "forward_layer", key)):  # a Bidirectional's forward half first
+    held = ["layers"] if "layers" in group else group  # of a nested model, not its optimizer and metrics
+    for key in sorted(held, key=lambda key: (key != "forward_layer", key)):  # a Bidirectional's forward half first
         if key not in ("vars", "seed_generator") and isinstance(group[key], h5py.Group):
             found += _in_order(group[key])
     return found

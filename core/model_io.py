@@ -43,7 +43,7 @@ _SPELLINGS = {"moving_mean": "mean", "moving_variance": "variance", "depthwise_k
 #: arguments that do not change what a trained layer computes
 _TRAINING_ARGUMENTS = ("initializer", "regularizer", "constraint", "trainable", "name", "dtype", "momentum", "seed",
                        "quantization_config", "batch_shape", "batch_input_shape", "sparse", "ragged", "optional",
-                       "synchronized")
+                       "synchronized", "layers", "build_input_shape")
 
 
 def inspect_model(path: Path | str) -> ModelInfo:
@@ -258,18 +258,23 @@ def _layer(item: dict[str, Any], sources: tuple[str, ...], inputs: tuple[Shape, 
            weights: Mapping[str, NDArray[Any]], notes: list[str]) -> LayerInfo:
     name, config = item["name"], item.get("config") or {}
     class_name = base_class(item["class_name"])
+    reason = model_safety.unknown_reason(item)
     if class_name != item["class_name"] and not model_safety.is_ours(item):
         notes.append(f"layer {name!r} is a {item['class_name']} of another package, shown as {class_name}")
+    elif reason:
+        notes.append(reason)
+    elif class_name in model_safety.MODELS:
+        notes.append(f"layer {name!r} is a model inside the model, shown as one layer")
+    elif class_name not in model_shapes.RULES and class_name != "InputLayer":
+        notes.append(f"layer {name!r} is of the class {class_name}, which Quantiscope keeps in float")
     if class_name == "InputLayer":
         batch = config.get("batch_shape") or config.get("batch_input_shape") or [None]
         output: Shape | None = tuple(batch[0][1:] if batch and isinstance(batch[0], list) else batch[1:])
+    elif class_name in model_safety.MODELS:
+        nested = _describe(item, {}, "", "", "")
+        output = nested.layers[nested.layer_names.index(nested.outputs[0])].output_shape
     else:
         output = model_shapes.output_shape(class_name, config, inputs)
-    if class_name in model_safety.MODELS:
-        notes.append(f"layer {name!r} is a model inside the model, shown as one layer")
-    elif class_name not in model_shapes.RULES and class_name != "InputLayer":
-        notes.append(model_safety.unknown_reason(item)
-                     or f"layer {name!r} is of the class {class_name}, which Quantiscope keeps in float")
     if output is None:
         output = recorded.get(name, inputs[0] if inputs else ())
         if name not in recorded:

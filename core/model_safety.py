@@ -91,8 +91,9 @@ def unknown_reason(item: dict[str, Any]) -> str:
         function = item.get("config")
         return "" if function in ACTIVATIONS and module in (None, "builtins", "keras.activations") else (
             f"{_place(item)} uses the function {function!r}, which is not one of Keras's activations")
-    if module is not None and (not isinstance(module, str) or not _MODULE.fullmatch(module)
-                               or module.startswith(_OPERATIONS)):
+    if isinstance(module, str) and module.startswith(_OPERATIONS):
+        return f"{_place(item)} is the bare operation {name}, which has no layer to quantize (use keras.layers)"
+    if module is not None and (not isinstance(module, str) or not _MODULE.fullmatch(module)):
         return f"{_place(item)} is of the class {name} from {module}, which is not one of Keras's layers"
     if registered not in (None, name, f"Custom>{name}") and not str(registered).startswith("keras"):
         return f"{_place(item)} is of the custom class {registered}"

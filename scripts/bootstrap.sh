@@ -85,7 +85,7 @@ python_packages() {
   wanted="$(cksum <pyproject.toml) $PWD"
   [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
   say "installing Python packages into .venv (a few minutes the first time)"
-  if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; then
+  if ! .venv/bin/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'; then
     say "pip could not install the packages named in pyproject.toml; check the network and run this again."
     exit 1
   fi
