@@ -200,6 +200,23 @@ def _repeat(config: Config, inputs: Sequence[Shape]) -> Shape:
     return (int(config["n"]), *inputs[0])
 
 
+def _wrapped(config: Config, shape: Shape) -> Shape:
+    inner = config["layer"]
+    found = output_shape(inner["class_name"], inner["config"], [shape])
+    if found is None:
+        raise ValueError("unknown wrapped layer")
+    return found
+
+
+def _time_distributed(config: Config, inputs: Sequence[Shape]) -> Shape:
+    return (inputs[0][0], *_wrapped(config, inputs[0][1:]))
+
+
+def _bidirectional(config: Config, inputs: Sequence[Shape]) -> Shape:
+    one = _wrapped(config, inputs[0])
+    return (*one[:-1], 2 * (one[-1] or 0)) if config.get("merge_mode", "concat") == "concat" else one
+
+
 _UNCHANGED = (
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "BatchNormalization", "LayerNormalization",
     "GroupNormalization", "UnitNormalization", "Normalization", "RMSNormalization", "Dropout", "SpatialDropout1D",
@@ -220,4 +237,5 @@ RULES: dict[str, Rule] = {
     **{f"UpSampling{n}D": _upsampled for n in (1, 2, 3)},
     "Dense": _dense, "Flatten": _flatten, "Reshape": _reshape, "Concatenate": _concatenate,
     "SimpleRNN": _recurrent, "LSTM": _recurrent, "GRU": _recurrent, "Permute": _permute, "RepeatVector": _repeat,
+    "TimeDistributed": _time_distributed, "Bidirectional": _bidirectional,
 }
