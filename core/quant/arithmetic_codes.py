@@ -1,0 +1,168 @@
+"""Binary, ternary, power-of-two and Bernoulli quantizers. Formulas: QKeras 0.9.0's recorded values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.quant.arithmetic import (
+    Result,
+    channel_axes,
+    channel_peak,
+    least_squares,
+    nearest_po2,
+    round_through,
+    straight_through,
+)
+from core.quant.arithmetic_relu import hard_sigmoid, real_sigmoid
+from core.quant.ops import Tensor
+
+TERNARY_THRESHOLD = 0.33
+TINY = 1e-7
+
+
+def binary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
+    """+alpha or -alpha by sign (0 counts as +); with use_01, alpha or 0."""
+    value = ops.stop(x)
+    decided = _dithered(ops, value, a) if a["use_stochastic_rounding"] and training else value
+    sign = ops.where(decided >= 0, ops.like(1.0, x), ops.like(0.0 if a["use_01"] else -1.0, x))
+    return _scaled(ops, x, sign, a["alpha"])
+
+
+def _dithered(ops: Any, value: Tensor, a: Any) -> Tensor:
+    """Uniform noise as wide as the channel's mean magnitude, as in QKeras."""
+    axes = channel_axes(ops, value, None)
+    reach = ops.mean(ops.abs(value), axes) if axes else ops.abs(value)
+    return value + (2 * ops.uniform(value) - 1) * reach
+
+
+def _scaled(ops: Any, x: Tensor, code: Tensor, alpha: Any) -> Result:
+    """code times its scale; the gradient is that of tanh where no scale is asked for."""
+    if isinstance(alpha, str):
+        scale = least_squares(ops, ops.stop(x), code, channel_axes(ops, x, None), alpha)
+    else:
+        scale = ops.like(1.0 if alpha is None else alpha, x)
+    through = ops.tanh(x) if alpha is None else x
+    return straight_through(ops, through, scale * code), scale
+
+
+def ternary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
+    """-alpha, 0 or +alpha; the threshold is 0.33 or follows from the automatic scale."""
+    value = ops.stop(x)
+    if isinstance(a["alpha"], str):
+        return _auto_ternary(ops, x, value, a, a["use_stochastic_rounding"] and training)
+    threshold = TERNARY_THRESHOLD if a["threshold"] is None else a["threshold"]
+    code = ops.where(ops.abs(value) >= ops.like(threshold, x), ops.sign(value), ops.like(0.0, x))
+    return _scaled(ops, x, code, a["alpha"])
+
+
+def _auto_ternary(ops: Any, x: Tensor, value: Tensor, a: Any, stochastic: bool) -> Result:
+    axes = channel_axes(ops, x, None)
+    scale = 2 * channel_peak(ops, value, axes) / 3
+    if a["alpha"] == "auto_po2":
+        scale = nearest_po2(ops, scale)
+    for _ in range(int(a["number_of_unrolls"])):
+        alive = scale > 0  # a channel whose codes are all 0 has no scale, and stays 0
+        near = scale * round_through(ops, value / ops.where(alive, scale, 0 * scale + 1), stochastic)
+        code = ops.where(ops.abs(near) >= scale / 2, ops.sign(value), ops.like(0.0, x))
+        code = ops.where(alive, code, 0 * code)
+        scale = least_squares(ops, value, code, axes, a["alpha"])
+    return straight_through(ops, x, scale * code), scale
+
+
+def quantized_po2(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
+    """A sign and a power of two."""
+    value = ops.stop(x)
+    top = a["max_value"]
+    low, high = _exponents(ops, x, bits, 1, top)
+    magnitude = _po2(ops, ops.abs(value), a, low, high, training)
+    sign = ops.where(value >= 0, ops.like(1.0, x), ops.like(-1.0, x))
+    return straight_through(ops, x, sign * magnitude, a), ops.like(1.0, x)
+
+
+def quantized_relu_po2(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
+    """A power of two; what is not positive becomes the smallest one, or follows the negative slope."""
+    value = ops.stop(x)
+    slope = float(a["negative_slope"])
+    low, high = _exponents(ops, x, bits, 1 if slope else 0, a["max_value"])
+    quantized = _po2(ops, ops.maximum(value, 0.0), a, low, high, training)
+    if slope:
+        negative = -_po2(ops, ops.maximum(-value * slope, 0.0), a, low, high, training)
+        quantized = ops.where(value >= 0, quantized, negative)
+    through = ops.where(x > 0, x, slope * x)
+    if a["max_value"] is not None:
+        through = ops.minimum(through, ops.like(a["max_value"], x))
+    return straight_through(ops, through, quantized, a), ops.like(1.0, x)
+
+
+def _exponents(ops: Any, x: Tensor, bits: Tensor, sign: int, top: Any) -> tuple[Tensor, Tensor]:
+    spare = 1 if top is None or top > 1 else 0
+    span = ops.exp2(ops.like(bits, x) - sign - spare)
+    return -span, span - 1
+
+
+def _po2(ops: Any, magnitude: Tensor, a: Any, low: Tensor, high: Tensor, training: bool) -> Tensor:
+    top = a["max_value"]
+    capped = magnitude if top is None else ops.minimum(magnitude, ops.like(top, magnitude))
+    step = 2 if a["quadratic_approximation"] else 1
+    exponent = ops.log(ops.maximum(capped, TINY)) / ops.log(ops.like(2.0, magnitude)) / step
+    if a["use_stochastic_rounding"] and training:
+        whole = ops.floor(exponent + ops.uniform(exponent))
+    else:
+        whole = ops.floor(exponent) if a["log2_rounding"] == "floor" else ops.round(exponent)
+    whole = step * ops.minimum(ops.maximum(whole, low), high)
+    return ops.exp2(ops.where(capped < TINY, low + 0 * whole, whole))
+
+
+def stochastic_binary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
+    """Training: +1 with probability sigmoid(temperature*x/std); inference: binary."""
+    plain = {"alpha": a["alpha"], "use_01": False, "use_stochastic_rounding": False}
+    if not training:
+        return binary(ops, x, plain, bits, integer, False)
+    value = ops.stop(x)
+    _, scale = binary(ops, value, plain, bits, integer, False)
+    chance = _chance(ops, a["temperature"] * value / _spread(ops, value, a["alpha"]), a)
+    code = ops.where(ops.uniform(value) < chance, ops.like(1.0, x), ops.like(-1.0, x))
+    return straight_through(ops, x, scale * code), scale
+
+
+def stochastic_ternary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
+    """Training: two draws around the thresholds; inference: ternary."""
+    plain = {**{k: a[k] for k in ("alpha", "threshold", "number_of_unrolls")}, "use_stochastic_rounding": False}
+    if not training:
+        return ternary(ops, x, plain, bits, integer, False)
+    value = ops.stop(x)
+    quantized, scale = ternary(ops, value, plain, bits, integer, False)
+    spread = _spread(ops, value, "auto")
+    threshold = scale / 2 / spread if isinstance(a["alpha"], str) else (
+        TERNARY_THRESHOLD if a["threshold"] is None else a["threshold"]) / spread
+    up = _chance(ops, a["temperature"] * (value / spread - threshold), a)
+    down = _chance(ops, a["temperature"] * (value / spread + threshold), a)
+    one, minus = ops.like(1.0, x), ops.like(-1.0, x)
+    first = ops.where(ops.uniform(value) < up, one, minus)
+    second = ops.where(ops.uniform(value) < down, one, minus)
+    return straight_through(ops, x, scale * (first + second) / 2), scale
+
+
+def bernoulli(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
+    """scale with probability sigmoid(temperature*x/std), else 0; random in both phases."""
+    value = ops.stop(x)
+    chance = _chance(ops, a["temperature"] * value / _spread(ops, value, a["alpha"]), a)
+    code = ops.where(ops.uniform(value) < chance, ops.like(1.0, x), ops.like(0.0, x))
+    if isinstance(a["alpha"], str):
+        scale = least_squares(ops, value, code, channel_axes(ops, x, None), a["alpha"])
+    else:
+        scale = ops.like(1.0 if a["alpha"] is None else a["alpha"], x)
+    return straight_through(ops, x, scale * code), scale
+
+
+def _spread(ops: Any, value: Tensor, alpha: Any) -> Tensor:
+    """Standard deviation per channel for an automatic scale, else 1."""
+    axes = channel_axes(ops, value, None)
+    if not isinstance(alpha, str) or not axes:
+        return ops.like(1.0, value)
+    centred = value - ops.mean(value, axes)
+    return ops.mean(centred * centred, axes) ** 0.5 + TINY
+
+
+def _chance(ops: Any, x: Tensor, a: Any) -> Tensor:
+    return real_sigmoid(ops, x) if a["use_real_sigmoid"] else hard_sigmoid(ops, x)

@@ -1,0 +1,102 @@
+"""From a float model and a recipe to the quantized model, and from any model to the same in double precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from core.errors import RecipeError
+from core.quant.layers import QUANTIZED_CLASSES, QInput, QuantizedLayer
+from core.quant.recipe import OUTPUT, LayerRecipe, Recipe
+
+_SIZES = ("units", "filters")
+
+
+def quantize(model: keras.Model, recipe: Recipe) -> keras.Model:
+    """A new model with the recipe's quantizers and this model's weights; the model itself does not change.
+
+    Layers keep their names; behind each input stands a `QInput` named "<input>_quantizer". Where a
+    units multiplier changes a shape, that weight begins anew.
+
+    Raises:
+        RecipeError: a quantizer is set on a layer or parameter that cannot take it.
+        QuantizerError: a quantizer string cannot be read.
+    """
+    missing = sorted(set(recipe.layers) - {layer.name for layer in model.layers})
+    if missing:
+        raise RecipeError(f"the recipe {recipe.name!r} names a layer {missing[0]!r} that the model does not have",
+                          remedy="Choose a recipe made for this model")
+    built = _rebuild(model, lambda layer: _quantized_layer(layer, recipe), str(recipe.input_spec()))
+    copy_weights(model, built)
+    return built
+
+
+def in_double(model: keras.Model) -> keras.Model:
+    """The same model computing in float64: sums of products of fixed-point numbers are then exact."""
+    def clone(layer: keras.Layer) -> keras.Layer:
+        return layer.__class__.from_config({**layer.get_config(), "dtype": "float64"})
+
+    built = _rebuild(model, clone, None, "float64")
+    copy_weights(model, built)
+    return built
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copy weights layer by layer, by name, where the shapes agree."""
+    for layer in target.layers:
+        try:
+            values = source.get_layer(layer.name).get_weights()
+        except ValueError:
+            continue
+        current = layer.get_weights()
+        if len(values) != len(current):
+            continue
+        layer.set_weights([v if np.shape(v) == np.shape(c) else c for v, c in zip(values, current, strict=True)])
+
+
+def _rebuild(model: keras.Model, clone: Any, input_quantizer: str | None, dtype: str | None = None) -> keras.Model:
+    """Replay the model's graph with `clone` of each layer, quantizing its inputs."""
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    behind: dict[int, Any] = {}
+
+    def input_of(tensor: Any) -> Any:
+        history = getattr(tensor, "_keras_history", None)
+        if input_quantizer is None or history is None or not isinstance(history.operation, keras.layers.InputLayer):
+            return tensor
+        if id(tensor) not in behind:
+            layer = QInput(name=f"{history.operation.name}_quantizer", quantizers={OUTPUT: input_quantizer})
+            behind[id(tensor)] = layer(tensor)
+        return behind[id(tensor)]
+
+    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = keras.tree.map_structure(input_of, (args, kwargs))
+        return layer(*args, **kwargs)
+
+    inputs = [keras.Input(batch_shape=t.shape, dtype=dtype or t.dtype, name=t.name) for t in model.inputs]
+    if not isinstance(model.input, (list, tuple, dict)):
+        return keras.models.clone_model(model, input_tensors=inputs[0], clone_function=clone, call_function=call)
+    return keras.models.clone_model(model, input_tensors=inputs, clone_function=clone, call_function=call)
+
+
+def _quantized_layer(layer: keras.Layer, recipe: Recipe) -> keras.Layer:
+    entry = recipe.layers.get(layer.name, LayerRecipe())
+    config = layer.get_config()
+    for size in _SIZES:
+        if size in config and entry.units_multiplier != 1.0:
+            config[size] = max(int(config[size] * entry.units_multiplier), 1)
+    cls = layer.__class__
+    texts = {p: str(spec) for p in entry.quantizers if (spec := recipe.spec(layer.name, p)) is not None}
+    if texts:
+        cls = QUANTIZED_CLASSES.get(cls.__name__, cls)
+        if not issubclass(cls, QuantizedLayer):
+            raise RecipeError(f"layer {layer.name!r} ({cls.__name__}) cannot be quantized",
+                              remedy="Take its quantizers out of the recipe; it stays in float")
+        unknown = sorted(p for p in texts if p != OUTPUT and p not in cls.slots)
+        if unknown:
+            raise RecipeError(f"layer {layer.name!r} ({cls.__name__}) has no {unknown[0]!r} to quantize",
+                              remedy=f"It has: {', '.join([*cls.slots, OUTPUT])}")
+        config["quantizers"] = texts
+    return cls.from_config(config)
