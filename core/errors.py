@@ -10,7 +10,12 @@ class QuantiscopeError(Exception):
         what: one clause naming what went wrong, without a final full stop.
         why: the cause as far as it is known; empty when `what` says it all.
         remedy: what the user can do next.
+
+    Attributes:
+        details: a traceback or a tool's last lines, for those who want them; never needed to go on.
     """
+
+    details: str = ""
 
     def __init__(self, what: str, why: str = "", remedy: str = "") -> None:
         super().__init__(what, why, remedy)

@@ -1,0 +1,56 @@
+"""Window tests: no display needed, settings never the user's, nothing left running behind a test."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+if not os.environ.get("DISPLAY") and sys.platform.startswith("linux"):
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+# two cores are shared with the worker's TensorFlow
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from PySide6.QtCore import QThread
+
+from app.jobs.runner import JobRunner
+
+
+@pytest.fixture(autouse=True)
+def fresh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings, logs and the demo project of this test alone."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("QUANTISCOPE_HOME", str(home))
+    return home
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running():
+    """Fail a test that leaves a thread or a worker process alive."""
+    yield
+    gc.collect()
+    threads = [thread for thread in gc.get_objects() if isinstance(thread, QThread) and _running(thread)]
+    children = multiprocessing.active_children()
+    for child in children:
+        child.kill()
+    assert not threads, f"threads left running: {threads}"
+    assert not children, f"processes left running: {children}"
+
+
+def _running(thread: QThread) -> bool:
+    try:
+        return thread.isRunning() and thread is not QThread.currentThread()
+    except RuntimeError:
+        return False
+
+
+@pytest.fixture
+def runner(qtbot, tmp_path: Path):
+    """Workers that run tests.app.workloads instead of core.workflows."""
+    made = JobRunner(tmp_path, target="tests.app.workloads.run", grace_s=0.5)
+    yield made
+    made.close()
