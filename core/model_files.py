@@ -76,11 +76,16 @@ def open_model(path: Path, weights: bool = True) -> StoredModel:
     except PermissionError:
         raise ModelFileError(f"{path.name} may not be read", remedy="Change its permissions") from None
     except Exception as error:  # damaged zip and HDF5 files make their readers raise nearly anything
-        raise ModelFileError(f"{path.name} is damaged", _first_line(error), _SAVE_AGAIN) from error
+        raise ModelFileError(f"{path.name} is damaged", reason(error), _SAVE_AGAIN) from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".")
+def reason(error: Exception) -> str:
+    """A reader's error as the cause in a sentence; what Python says of a wrong structure tells a user nothing."""
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str) and " " not in error.args[0]:
+        return f"its description lacks {error.args[0]!r}"
+    if isinstance(error, KeyError | IndexError | TypeError | AttributeError | re.error):
+        return "its description is not one that Keras writes"
+    return (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".:")
 
 
 def _read_archive(path: Path, weights: bool) -> tuple[dict[str, Any], str, dict[str, list[Variable]]]:
@@ -192,7 +197,7 @@ def _container_names(config: dict[str, Any]) -> dict[str, str]:
         if config.get("class_name") == "Sequential" and layer.get("class_name") == "InputLayer":
             continue
         stem = snake_case(str(layer.get("class_name")))
-        number = sum(1 for key in names if key == stem or re.fullmatch(rf"{stem}_\d+", key))
+        number = sum(1 for key in names if key == stem or re.fullmatch(rf"{re.escape(stem)}_\d+", key))
         own = layer.get("config") or {}
         names[f"{stem}_{number}" if number else stem] = str(layer.get("name") or own.get("name") or stem)
     return names

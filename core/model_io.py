@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core import model_safety, model_shapes
 from core.errors import ModelFileError
-from core.model_files import StoredModel, Variable, open_model, snake_case
+from core.model_files import StoredModel, Variable, open_model, reason, snake_case
 from core.model_info import LayerInfo, ModelInfo, WeightInfo
 from core.model_shapes import Shape
 
@@ -63,7 +63,7 @@ def inspect_model(path: Path | str) -> ModelInfo:
     except ModelFileError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise ModelFileError(f"{path.name} is not a Keras model file", f"its description lacks {error}",
+        raise ModelFileError(f"{path.name} is not a Keras model file", reason(error),
                              "Save the model again with Keras") from error
 
 
@@ -97,8 +97,8 @@ def load_model(path: Path | str) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises nearly anything for a file it does not like
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".:")
-        raise ModelFileError(f"Keras cannot load {path.name}", reason, "Save the model again with Keras 3") from error
+        raise ModelFileError(f"Keras cannot load {path.name}", reason(error),
+                             "Save the model again with Keras 3") from error
 
 
 def _check_registered(items: Iterable[dict[str, Any]], name: str) -> None:
@@ -258,11 +258,11 @@ def _layer(item: dict[str, Any], sources: tuple[str, ...], inputs: tuple[Shape, 
            weights: Mapping[str, NDArray[Any]], notes: list[str]) -> LayerInfo:
     name, config = item["name"], item.get("config") or {}
     class_name = base_class(item["class_name"])
-    reason = model_safety.unknown_reason(item)
+    doubt = model_safety.unknown_reason(item)
     if class_name != item["class_name"] and not model_safety.is_ours(item):
         notes.append(f"layer {name!r} is a {item['class_name']} of another package, shown as {class_name}")
-    elif reason:
-        notes.append(reason)
+    elif doubt:
+        notes.append(doubt)
     elif class_name in model_safety.MODELS:
         notes.append(f"layer {name!r} is a model inside the model, shown as one layer")
     elif class_name not in model_shapes.RULES and class_name != "InputLayer":
