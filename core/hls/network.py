@@ -1,0 +1,161 @@
+"""A quantized Keras model as firmware sees it: nodes in order, exact weights, fixed-point types, no softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from core.errors import ExportError
+from core.quant.layers import QInput, QuantizedLayer
+from core.quant.quantizers import FixedPoint, Quantizer
+from core.quant.recipe import OUTPUT
+
+#: more fraction bits than this in a weight mean that it was never quantized
+WEIGHT_FRACTION = 24
+_PASSIVE = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity",
+            "ActivityRegularization", "Flatten", "Reshape")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step. `op`: "input", "quantize", "dense", "activation" or "reshape".
+
+    `weights` are exact values; `activation` is "linear" or "relu"; `output` the type the result is
+    rounded and saturated to, or None where it is kept as it is.
+    """
+
+    name: str
+    op: str
+    inbound: tuple[str, ...]
+    shape: tuple[int, ...]
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    activation: str = "linear"
+    output: FixedPoint | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Nodes in the order of computation; `result` names the last one. `softmax` tells whether one was taken off."""
+
+    nodes: tuple[Node, ...]
+    result: str
+    softmax: bool
+
+
+def logits_model(model: keras.Model) -> tuple[keras.Model, bool]:
+    """The model without its final softmax, which keeps the order of the outputs; True where there was one."""
+    last = model.outputs[0]._keras_history.operation
+    name = getattr(getattr(last, "activation", None), "__name__", "")
+    if isinstance(last, keras.layers.Softmax) or (name == "softmax" and isinstance(last, keras.layers.Activation)):
+        return keras.Model(model.inputs, last.input, name=model.name), True
+    return model, False
+
+
+def read_network(model: keras.Model) -> Network:
+    """What firmware has to compute, checked for exactness.
+
+    Raises:
+        ExportError: something cannot be exported exactly; names the layer, the reason and the remedy.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ExportError("only models with one input and one output can be exported as RTL yet",
+                          remedy="Export the parts one by one")
+    exported, softmax = logits_model(model)
+    nodes = []
+    for layer in exported.layers:
+        nodes.append(_node(layer, _inbound(exported, layer)))
+    return Network(tuple(nodes), exported.outputs[0]._keras_history.operation.name, softmax)
+
+
+def _inbound(model: keras.Model, layer: keras.Layer) -> tuple[str, ...]:
+    inside = set(model.operations)
+    for node in layer._inbound_nodes:
+        parents = [tensor._keras_history.operation for tensor in node.input_tensors]
+        if all(parent in inside for parent in parents):
+            return tuple(parent.name for parent in parents)
+    return ()
+
+
+def _node(layer: keras.Layer, inbound: tuple[str, ...]) -> Node:
+    shape = tuple(int(side) for side in layer.output.shape[1:])
+    if isinstance(layer, keras.layers.InputLayer):
+        return Node(layer.name, "input", (), shape)
+    if type(layer).__name__ in _PASSIVE:
+        return Node(layer.name, "reshape", inbound, shape)
+    output = output_type(layer)
+    activation = _activation(layer)
+    if isinstance(layer, QInput):
+        if output is None:
+            raise ExportError(f"the input quantizer {layer.output_quantizer} is not fixed point",
+                              remedy="Use quantized_bits with a fixed alpha for the input")
+        return Node(layer.name, "quantize", inbound, shape, output=output)
+    if isinstance(layer, keras.layers.Dense):
+        return Node(layer.name, "dense", inbound, shape, exact_weights(layer), activation, output)
+    if isinstance(layer, (keras.layers.Activation, keras.layers.ReLU)):
+        return Node(layer.name, "activation", inbound, shape, {}, activation, output)
+    hint = "Fold it into the layer before it and train again" if isinstance(layer, keras.layers.BatchNormalization) \
+        else "Take the layer out of the model"
+    raise ExportError(f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported exactly yet", remedy=hint)
+
+
+def _activation(layer: keras.Layer) -> str:
+    if isinstance(layer, keras.layers.ReLU):
+        if layer.max_value is not None or layer.negative_slope or layer.threshold:
+            raise ExportError(f"layer {layer.name!r} is a ReLU with a ceiling, slope or threshold",
+                              "it cannot be exported exactly yet", "Use a plain ReLU with quantized_relu as its output")
+        return "relu"
+    chosen = getattr(layer, "output_quantizer", None)
+    if chosen is not None and isinstance(layer, QuantizedLayer) and layer._replaced_activation():
+        return "linear"  # the quantizer is the activation: its type says all
+    name = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    if name not in ("linear", "relu"):
+        raise ExportError(f"layer {layer.name!r} uses {name}, which cannot be exported exactly yet",
+                          remedy="Use relu, or give its output the quantizer of its kind, such as quantized_tanh")
+    return name
+
+
+def output_type(layer: keras.Layer) -> FixedPoint | None:
+    """The fixed-point type of a layer's output quantizer, None without one; ExportError where it is of another kind."""
+    chosen: Quantizer | None = getattr(layer, "quantizers", {}).get(OUTPUT)
+    if chosen is None:
+        return None
+    fixed = chosen.fixed_point()
+    if fixed is None:
+        raise ExportError(f"the output quantizer {chosen} of layer {layer.name!r} cannot be exported exactly yet",
+                          remedy="Use quantized_bits with a power-of-two alpha, quantized_relu or quantized_tanh")
+    return fixed
+
+
+def exact_weights(layer: Any) -> dict[str, np.ndarray]:
+    """The weights as float64, each a multiple of a power of two; ExportError where one is not."""
+    values: dict[str, np.ndarray] = {}
+    quantized = layer.quantized_weights() if isinstance(layer, QuantizedLayer) else {}
+    for parameter, slot in getattr(layer, "slots", {"kernel": "kernel", "bias": "bias"}).items():
+        if getattr(layer, slot, None) is None:
+            continue
+        chosen = getattr(layer, "quantizers", {}).get(parameter)
+        if chosen is None:
+            raise ExportError(f"the {parameter} of layer {layer.name!r} is in float",
+                              remedy=f"Give it a quantizer, such as {_example(parameter)}")
+        if chosen.spec.get("alpha") == "auto" or chosen.spec.kind == "bernoulli":
+            raise ExportError(f"the {parameter} of layer {layer.name!r} uses {chosen}, which has no exact fixed-point form",
+                              remedy="Use alpha=1 or alpha='auto_po2'")
+        value = np.asarray(quantized[parameter], dtype=np.float64)
+        if not _dyadic(value):
+            raise ExportError(f"the {parameter} of layer {layer.name!r} under {chosen} is not a multiple of 2^-{WEIGHT_FRACTION}",
+                              remedy="Use alpha=1, another power of two, or alpha='auto_po2'")
+        values[parameter] = value
+    return values
+
+
+def _example(parameter: str) -> str:
+    return "quantized_bits(8,2,alpha=1)" if parameter == "bias" else "quantized_bits(6,0,alpha=1)"
+
+
+def _dyadic(values: np.ndarray) -> bool:
+    scaled = values * 2.0**WEIGHT_FRACTION
+    return bool(np.isfinite(scaled).all() and (scaled == np.rint(scaled)).all())

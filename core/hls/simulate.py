@@ -1,0 +1,40 @@
+"""Simulates written RTL with Verilator, event by event, one a clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from core.events import Monitor
+from core.hls import rtl_alkaid
+from core.hls.launcher import run_tool
+from core.hls.tools import require, verilator_command
+
+#: splitting keeps the compiler from choking on one huge function
+_SPLIT = ("--output-split", "4000", "--output-split-cfuncs", "400")
+
+
+def simulate(rtl: rtl_alkaid.Rtl, events: np.ndarray, monitor: Monitor, limit_s: float = 1800.0) -> np.ndarray:
+    """Build the simulator in `sim/` and run the events (events, inputs) through it; outputs (events, outputs).
+
+    Raises:
+        ToolMissingError: Verilator, perl, g++ or make is missing.
+        ToolFailedError: the build failed.
+        Cancelled: asked to stop.
+    """
+    command, environment = verilator_command()
+    top, stamp = rtl_alkaid.simulator_sources(rtl)
+    folder = rtl.directory / "sim"
+    log = folder / "verilator.log"
+    source = rtl.directory / "src"
+    files = [f"../src/{path.relative_to(source)}" for path in [*sorted(source.glob("static/*.v")), *sorted(source.glob("*.v"))]]
+    run_tool([*command, "--cc", "--build", "-j", "2", "--top-module", top, "--prefix", f"V{top}", "-Wno-fatal",
+              "-Wno-lint", *_SPLIT, "-O3", "-CFLAGS", "-std=c++17 -fPIC -O1", "-I../src", "-I../src/static", *files],
+             folder, monitor, name="verilator", log=log, environment=environment, limit_s=limit_s)
+    include = Path(environment["VERILATOR_ROOT"]) / "include"
+    run_tool([require("g++")["g++"].path, "-std=c++17", "-fPIC", "-O1", "-I./obj_dir", f"-I{include}",
+              f"-I{include}/vltstd", "-I.", "-pthread", "-shared", "-o", rtl_alkaid.library_name(stamp), "fsm_binder.cc",
+              f"obj_dir/libV{top}.a", "obj_dir/libverilated.a", "-Wl,--no-undefined"],
+             folder, monitor, name="g++", log=log, limit_s=limit_s)
+    return rtl_alkaid.attach_simulator(rtl, stamp, events)
