@@ -29,11 +29,6 @@ class Outcome(NamedTuple):
     parameters: tuple[tuple[int, int], ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def operation(self) -> Operation | None:
-        """The multiplication, or what stands in its place."""
-        return self.operations.get("multiplier") or self.operations.get("divider")
-
 
 class Context(NamedTuple):
     """One layer to be priced, with everything its price depends on.

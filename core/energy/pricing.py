@@ -18,6 +18,7 @@ from core.energy import bits as bit_counts
 from core.energy import graph
 from core.energy.ebops import layer_ebops
 from core.energy.layer_types import Context, Outcome
+from core.energy.operators import Operation
 from core.energy.process import load_process
 from core.energy.rules import rule_for
 from core.energy.settings import EnergySettings, published
@@ -36,9 +37,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Price of one layer for one event, in pJ.
 
     Parts have two decimals in "qtools-0.9" mode. `profile_pj` is what a sum counts of the four parts;
-    `implementation`, `gate_bits` and `gate_factor` describe the multiplication; `types` holds the format of each
-    parameter and result by name ("weight", "bias", "multiplier", "accumulator", "gamma", ...). `notes` says what
-    is not counted or was taken differently.
+    `types` holds the format of each parameter and result by name ("weight", "bias", "multiplier", "accumulator",
+    "gamma", ...), `operations` the gates of "multiplier", "divider", ... `notes` says what is not counted or was
+    taken differently.
     """
 
     name: str
@@ -50,16 +51,24 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     outputs_pj: float
     profile_pj: float
     op_count: int
-    implementation: str
-    gate_bits: float
-    gate_factor: float
     inputs: tuple[DataType, ...]
     types: dict[str, DataType]
+    operations: dict[str, Operation]
     output: DataType
     parameter_bits: int
     activation_bits: int
     ebops: int
     notes: tuple[str, ...] = ()
+
+    @property
+    def operation(self) -> Operation | None:
+        """The multiplication, or what stands in its place."""
+        return self.operations.get("multiplier") or self.operations.get("divider")
+
+    @property
+    def implementation(self) -> str:
+        """The gate of `operation`: "mul", "shifter", "mux", "xor", "and", "add", or "" for none."""
+        return self.operation.implementation if self.operation else ""
 
     @property
     def weight_bits(self) -> int | None:
@@ -222,16 +231,13 @@ class Pricer:
         if not self.settings.corrected:
             parts = [round(part, 2) for part in parts]  # as the original prints and sums them
         read, parameters, written, op_pj = parts
-        operation = outcome.operation
         counted = _counted(node.layer.class_name, ctx.quantized or self.settings.corrected,
                            read, parameters, op_pj, written)
         return Row(
             name=name, class_name=node.layer.class_name, quantized=ctx.quantized, inputs_pj=read,
             parameters_pj=parameters, op_pj=op_pj, outputs_pj=written, profile_pj=sum(counted),
-            op_count=outcome.op_count, implementation=operation.implementation if operation else "",
-            gate_bits=operation.gate_bits if operation else 0.0,
-            gate_factor=operation.gate_factor if operation else 0.0,
-            inputs=inputs, types=dict(outcome.types), output=outcome.output,
+            op_count=outcome.op_count, inputs=inputs, types=dict(outcome.types),
+            operations=dict(outcome.operations), output=outcome.output,
             parameter_bits=bit_counts.parameter_bits(ctx), activation_bits=bit_counts.activation_bits(ctx),
             ebops=layer_ebops(ctx, outcome, self.weights.get(name)), notes=outcome.notes,
         )

@@ -66,7 +66,8 @@ def passed(ctx: Context) -> Outcome:
         output = ctx.plain_accumulator
     if unknown:
         notes.append(f"operations of {ctx.node.layer.class_name} are not counted")
-    return Outcome(ctx.output(output, notes), op_count=ctx.node.op_count, notes=tuple(notes))
+    count = 0 if base in ACTIVATIONS else ctx.node.op_count
+    return Outcome(ctx.output(output, notes), op_count=count, notes=tuple(notes))
 
 
 def largest(ctx: Context) -> Outcome:
@@ -141,6 +142,8 @@ def normalized(ctx: Context) -> Outcome:
     value = ctx.inputs[0]
     kinds = {name: ctx.parameter(name, notes, missing=value if name in ("beta", "mean") else None)
              for name in _NORMALIZATION}
+    # only divisor and factor are shifts that known values make cheaper
+    kinds |= {name: kinds[name]._replace(values=-1) for name in ("beta", "mean")}
     config = ctx.node.layer.config
     scaled, centered = bool(config.get("scale", True)), bool(config.get("center", True))
     numerator = kinds["gamma"] if scaled else value
