@@ -159,16 +159,20 @@ def layer_table(info: ModelInfo) -> str:
                       *info.notes])
 
 
+_PARTS = ("inputs", "parameters", "op", "outputs", "profile")
+
+
 def cost_table(costs: dict[str, Any]) -> str:
     """The rows of each network, in pJ."""
     blocks = []
     for name, network in costs["networks"].items():
-        rows = [(r["name"], r["class_name"], *(f"{r[key]:.2f}" for key in ("inputs", "parameters", "op", "outputs")),
-                 f"{r['profile']:.2f}", r["parameter_bits"]) for r in network["layers"]]
+        rows = [(r["name"], r["class_name"], *(f"{r[part + '_pj']:.2f}" for part in _PARTS), r["parameter_bits"])
+                for r in network["layers"]]
         blocks.append("\n".join([
             f"{name}: {network['total_pj']} pJ, {network['bits']} bits",
-            table(("layer", "class", "inputs", "parameters", "op", "outputs", "profile", "bits"), rows)]))
-    return "\n\n".join([*blocks, f"energies in pJ, {costs['settings']}"])
+            table(("layer", "class", *_PARTS, "bits"), rows)]))
+    last = f"energies in pJ (45 nm), memories and types as published, counted as {costs['compat']}"
+    return "\n\n".join([*blocks, last])
 
 
 def evaluation_table(evaluation: Evaluation) -> str:

@@ -80,5 +80,5 @@ def calibration_samples(model: keras.Model, x: np.ndarray) -> dict[tuple[str, st
         samples[name, OUTPUT] = np.asarray(values)
     for layer in info.layers:
         for weight, variable in zip(layer.weights, model.get_layer(layer.name).weights, strict=True):
-            samples[layer.name, weight.parameter] = np.asarray(variable)
+            samples[layer.name, weight.parameter] = keras.ops.convert_to_numpy(variable)
     return samples

@@ -75,7 +75,7 @@ def test_cost_prints_the_published_rows():
     networks = result("cost", "--compat", "qtools-0.9")["networks"]
     assert {name: (networks[name]["total_pj"], networks[name]["bits"]) for name in ("BF", "Q6", "QE")} == {
         "BF": (7004, 61446), "Q6": (2633, 26334), "QE": (948, 4728)}
-    profile = {row["name"]: row["profile"] for row in networks["BF"]["layers"]}
+    profile = {row["name"]: row["profile_pj"] for row in networks["BF"]["layers"]}
     assert any(value == pytest.approx(1735.42, abs=0.01) for value in profile.values())
     code, out, _ = call("cost")
     assert code == 0

@@ -90,18 +90,18 @@ def test_train_stores_what_it_tells(project):
 
 
 def test_search_for_real_and_again_from_the_same_seed(project, tmp_path, data):
-    request = requests.Search(project=str(project.folder), trials=5, epochs=1, seed=1)
-    assert workflows.run(request) == [f"c{n:04d}" for n in range(1, 6)]
+    request = requests.Search(project=str(project.folder), trials=3, epochs=1, seed=1)
+    assert workflows.run(request) == [f"c{n:04d}" for n in range(1, 4)]
     found = project.candidates()
     assert {c.evaluation.kind for c in found} == {"trained"}
     assert found[0].evaluation.accuracy > 0.7  # eight bits everywhere, one epoch from the float weights
-    energies = [c.costs.energy_pj for c in found[:4]]
+    energies = [c.costs.energy_pj for c in found]
     assert energies == sorted(energies, reverse=True)
     assert len(candidate_front(found)) >= 2
     assert all(c.evaluation.roc and c.evaluation.auc for c in found)
     with workflows.create_project(tmp_path / "twin", MODEL, data) as twin:
+        workflows.run(requests.Search(project=str(twin.folder), trials=1, epochs=1, seed=1))
         workflows.run(requests.Search(project=str(twin.folder), trials=2, epochs=1, seed=1))
-        workflows.run(requests.Search(project=str(twin.folder), trials=3, epochs=1, seed=1))
         assert [c.recipe for c in twin.candidates()] == [c.recipe for c in found]
         assert [c.evaluation.accuracy for c in twin.candidates()] == [c.evaluation.accuracy for c in found]
 
