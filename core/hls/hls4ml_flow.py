@@ -1,0 +1,87 @@
+"""The HLS project: written by hls4ml for Vitis, compiled with g++ and run on events."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import ExportError
+from core.events import Monitor
+from core.hls.launcher import run_tool
+from core.hls.network import logits_model, read_network
+from core.hls.tools import require
+
+PROJECT = "quantiscope_hls"
+
+
+def write_project(model: Any, directory: Path, part: str, clock_ns: float, monitor: Monitor) -> Any:
+    """Convert a quantized Keras model (its softmax left out) and write the Vitis project into `directory`.
+
+    Returns hls4ml's model graph.
+
+    Raises:
+        ExportError: a layer cannot be exported exactly, or hls4ml refuses it.
+        ToolMissingError: hls4ml is missing.
+    """
+    require("hls4ml")
+    read_network(model)  # refuses, by name, what has no exact form
+    import hls4ml
+
+    import core.hls.handlers  # noqa: F401  registers our layers
+
+    exported, _ = logits_model(model)
+    if not hasattr(np, "product"):
+        np.product = np.prod  # type: ignore[attr-defined]  # hls4ml 1.3.0 still calls the name numpy 2.4 dropped
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            config = {"Model": {"Precision": "fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency"}}
+            graph = hls4ml.converters.convert_from_keras_model(
+                exported, hls_config=config, output_dir=str(directory), project_name=PROJECT, backend="Vitis",
+                part=part, clock_period=clock_ns, io_type="io_parallel", bit_exact=True)
+            graph.write()
+    except Exception as error:
+        raise ExportError("hls4ml cannot convert this model", f"{type(error).__name__}: {error}",
+                          "Use the RTL flow, or other quantizers for the layer named") from error
+    finally:
+        for line in said.getvalue().splitlines():
+            monitor.log(line, "debug", "hls4ml")
+    return graph
+
+
+def emulate(graph: Any, directory: Path, events: np.ndarray, monitor: Monitor, limit_s: float = 1800.0) -> np.ndarray:
+    """Compile the project's C++ with g++ and run events (events, inputs) through it; outputs (events, outputs).
+
+    Raises:
+        ToolMissingError: g++ is missing.
+        ToolFailedError: the compilation failed.
+        Cancelled: asked to stop.
+    """
+    require("g++")
+    firmware = directory / "firmware"
+    for old in firmware.glob("*.so"):
+        old.unlink()
+    run_tool(["bash", "build_lib.sh"], directory, monitor, name="g++", log=directory / "build_lib.log", limit_s=limit_s,
+             environment={**os.environ, "LC_ALL": "C"})
+    libraries = list(firmware.glob("*.so"))
+    if len(libraries) != 1:
+        raise ExportError("the compiled C++ emulation is missing", f"no library in {firmware}", "See build_lib.log")
+    graph._top_function_lib = ctypes.CDLL(str(libraries[0]))
+    flat = np.ascontiguousarray(events, dtype=np.float64)
+    return np.asarray(graph.predict(flat)).reshape(len(events), -1)
+
+
+def tensor_types(graph: Any) -> list[dict[str, str]]:
+    """The effective type of every weight, accumulator and result that hls4ml derived."""
+    rows = []
+    for layer in graph.get_layers():
+        types = {name: str(getattr(value, "precision", value)) for name, value in layer.types.items()} \
+            if hasattr(layer, "types") else {}
+        rows.append({"layer": layer.name, "class": type(layer).__name__, **types})
+    return rows
