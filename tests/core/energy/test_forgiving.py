@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 from msgspec.structs import replace
 
-from core.energy import CORRECTED, QTOOLS, EnergySettings, price, published
+from core.energy import CORRECTED, QTOOLS, EnergySettings, preset, price
 from core.energy.forgiving import BitsFactor, EnergyFactor, Tolerance, delta, score
 from core.energy.published import PUBLISHED
 from core.errors import CostError
@@ -63,7 +63,7 @@ def test_energy_factors_equal_the_original(table):
 @pytest.mark.parametrize("table", tables("bits"))
 def test_bits_factors_equal_the_original(table):
     params = table.params
-    settings = replace(published(), input_bits=params["input_bits"], output_bits=params["output_bits"],
+    settings = replace(preset("published"), input_bits=params["input_bits"], output_bits=params["output_bits"],
                        unquantized_bits=params["ref_bits"])
     factor = BitsFactor(Tolerance(**{k: params[k] for k in TOLERANCES}), params["config"])
     reference = price(*model(table.reference), settings)

@@ -10,7 +10,13 @@ import pytest
 
 from core.energy import EnergySettings, Pricer, price
 from tests.core.energy.golden_models import (
-    as_golden, energy_settings, from_golden, golden, model_named, quantized_weights, read,
+    as_golden,
+    energy_settings,
+    from_golden,
+    golden,
+    model_named,
+    quantized_weights,
+    read,
 )
 
 NAMES = [record["name"] for record in golden()["models"]]
