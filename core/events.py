@@ -66,7 +66,7 @@ class Monitor:
         self._emit = emit or (lambda event: None)
         self._cancelled = cancelled or (lambda: False)
         self._paused = paused or (lambda: False)
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, float]] = {}  # by message: when it began, units done last
 
     def log(self, text: str, level: str = "info", source: str = "") -> None:
         """Emit one log line."""
@@ -78,9 +78,12 @@ class Monitor:
         self._emit(Stage(name))
 
     def progress(self, message: str, done: float, total: float) -> None:
-        """Emit progress with the remaining time at the rate seen since this message first came."""
+        """Emit progress with the remaining time at the rate seen since this message first came or went back."""
         now = time.monotonic()
-        start = self._started.setdefault(message, now)
+        start, last = self._started.get(message, (now, done))
+        if done < last:
+            start = now
+        self._started[message] = start, done
         elapsed = now - start
         remaining = elapsed * (total - done) / done if done > 0 and elapsed > 0.2 else None
         self._emit(Progress(message, done, total, remaining))
@@ -93,6 +96,11 @@ class Monitor:
     def stopping(self) -> bool:
         """True once the user asked to stop; for loops that end by themselves and keep their result."""
         return self._cancelled()
+
+    @property
+    def waiting(self) -> bool:
+        """True while the user wants the job to wait."""
+        return self._paused()
 
     def check(self) -> None:
         """Raise Cancelled when asked to stop; wait here while paused."""

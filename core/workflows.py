@@ -155,12 +155,11 @@ def _train(request: requests.Train, monitor: Monitor) -> Candidate:
 
 def _search(request: requests.Search, monitor: Monitor) -> list[str]:
     with Project.open(request.project) as project:
-        from core.search.space import build_space
+        from core.search.engine import check_request, run_search
 
-        build_space(project.info, project.recipe, request.options, request.frozen)  # refuse before loading TensorFlow
+        check_request(request, project)  # refuse before loading TensorFlow
         monitor.stage("load")
         dataset = _opened(project)
-        from core.search.engine import run_search
         from core.search.keras_trainer import KerasTrainer
 
         trainer = KerasTrainer(model_of(project.model_path), dataset)
@@ -186,9 +185,8 @@ def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
         options = ExportOptions(flow=request.flow, part=request.part, clock_ns=request.clock_ns,
                                 events=request.events, synthesize=request.synthesize)
         directory = project.export_directory(candidate.id, request.flow)
-        report = export(model, dataset.x_test[: request.events], options, directory, monitor)
-        project.save_export(report)
-        return report
+        (directory / "report.json").unlink(missing_ok=True)  # what is not finished is not listed
+        return export(model, dataset.x_test[: request.events], options, directory, monitor, candidate.id)
 
 
 _JOBS: dict[type, Callable[[Any, Monitor], Any]] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from core.candidate import Candidate
 from core.energy import price
 from core.errors import Cancelled, QuantiscopeError, SearchError
-from core.events import Monitor
+from core.events import Event, LogLine, Monitor, Progress
 from core.project import Project, now
 from core.requests import Search
 from core.search.calibration import Calibration
@@ -33,22 +33,19 @@ class _Budget:
     done: int = 0
     _started: float = field(default_factory=time.monotonic)
     _paused: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.trials is None and self.seconds is None:
-            raise SearchError("the search has no budget", remedy="Give a number of candidates or of seconds")
-        if (self.trials is not None and self.trials < 1) or (self.seconds is not None and not self.seconds > 0):
-            raise SearchError("the budget of the search is not above 0", remedy="Give at least one candidate")
+    _waiting_since: float | None = None
 
     @property
     def elapsed(self) -> float:
         return time.monotonic() - self._started - self._paused
 
-    def wait(self, monitor: Monitor) -> None:
-        """Stand still while the search is paused."""
-        before = time.monotonic()
-        monitor.check()
-        self._paused += time.monotonic() - before
+    def count_pause(self, waiting: bool) -> bool:
+        """Take the time between two calls, of which the first was told True, off what is spent."""
+        now = time.monotonic()
+        if self._waiting_since is not None:
+            self._paused += now - self._waiting_since
+        self._waiting_since = now if waiting else None
+        return waiting
 
     @property
     def spent(self) -> bool:
@@ -81,15 +78,25 @@ def run_search(project: Project, request: Search, trainer: Trainer, monitor: Mon
         SearchError: empty space, no budget, unknown method, or nothing can be trained.
         ProjectError: the project cannot be written.
     """
-    check_method(request.method)
+    check_request(request, project)
     budget = _Budget(request.trials, request.seconds)
-    if request.epochs < 0:
-        raise SearchError("the number of epochs is below 0", remedy="Give 0 or more")
-    project.require_writable()
     space = search_space(project, request, trainer)
     study = Study(project.study_url, space, request.method, request.seed)
     loop = _Loop(project, request, trainer, monitor, space, study, budget)
     return loop.run()
+
+
+def check_request(request: Search, project: Project) -> None:
+    """Raise what `run_search` would raise for a request that cannot be carried out; needs no TensorFlow."""
+    check_method(request.method)
+    if request.trials is None and request.seconds is None:
+        raise SearchError("the search has no budget", remedy="Give a number of candidates or of seconds")
+    if (request.trials is not None and request.trials < 1) or (request.seconds is not None and not request.seconds > 0):
+        raise SearchError("the budget of the search is not above 0", remedy="Give at least one candidate")
+    if request.epochs < 0:
+        raise SearchError("the number of epochs is below 0", remedy="Give 0 or more")
+    project.require_writable()
+    build_space(project.info, project.recipe, request.options, request.frozen)
 
 
 def search_space(project: Project, request: Search, trainer: Trainer) -> SearchSpace:
@@ -116,10 +123,11 @@ class _Loop:
         self.monitor.log(f"search by {self.request.method} in a space of {self.space.size:.3g} recipes,"
                          f" {len(self.known)} known, {self.request.epochs} epochs each")
         failures = repeats = 0
+        inner = self._inner()
         self.budget.report(self.monitor)
         try:
             while not self.budget.spent:
-                self.budget.wait(self.monitor)
+                inner.check()
                 proposal = self.study.ask()
                 known = self.known.get(_key(proposal.values))
                 if known is not None:
@@ -130,7 +138,7 @@ class _Loop:
                         break
                     continue
                 repeats = 0
-                failures = 0 if self._try(proposal, failures) else failures + 1
+                failures = 0 if self._try(proposal, failures, inner) else failures + 1
                 self.budget.report(self.monitor)
         except Cancelled:
             self.monitor.log(f"search stopped after {len(self.added)} candidates")
@@ -147,10 +155,10 @@ class _Loop:
                 self.known[_key(values)] = candidate
         self.study.enqueue(dict(key) for key in self.known)
 
-    def _try(self, proposal: Proposal, failures: int) -> bool:
+    def _try(self, proposal: Proposal, failures: int, inner: Monitor) -> bool:
         """Train and store one proposal; False where it failed and the search can go on."""
         try:
-            candidate = self._candidate(proposal)
+            candidate = self._candidate(proposal, inner)
         except QuantiscopeError as error:
             self.study.give_up(proposal, str(error))
             self.monitor.log(f"a candidate failed: {error}", "warning")
@@ -167,18 +175,30 @@ class _Loop:
         self.monitor.candidate(candidate)
         return True
 
-    def _candidate(self, proposal: Proposal) -> Candidate:
+    def _candidate(self, proposal: Proposal, inner: Monitor) -> Candidate:
         started = time.monotonic()
         identity = self.project.new_candidate_id()
         recipe = self.space.decode(proposal.values, identity)
         costs = price(self.project.info, recipe).costs
-        trained = self.trainer.train(recipe, self.request.seed, self.request.epochs, self.monitor)
+        trained = self.trainer.train(recipe, self.request.seed, self.request.epochs, inner)
         candidate = Candidate(
             id=identity, recipe=recipe, evaluation=trained.evaluation, costs=costs,
             seconds=time.monotonic() - started, created=now(), method=self.request.method, seed=self.request.seed,
             versions=versions(), training=training_record(trained, self.trainer, self.request.epochs))
         self.project.add_candidate(candidate, trained.weights)
         return candidate
+
+
+    def _inner(self) -> Monitor:
+        """What the trainer speaks to: its log and its stopping are the search's, its epochs are not progress."""
+        def emit(event: Event) -> None:
+            if isinstance(event, LogLine):
+                self.monitor.log(event.text, event.level, event.source)
+            elif isinstance(event, Progress):
+                self.budget.report(self.monitor)
+
+        return Monitor(emit, cancelled=lambda: self.monitor.stopping,
+                       paused=lambda: self.budget.count_pause(self.monitor.waiting))
 
 
 def training_record(trained: Trained, trainer: Trainer, epochs: int) -> dict[str, float]:

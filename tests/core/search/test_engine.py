@@ -5,6 +5,10 @@ The real trainer runs in tests/core/test_workflows.py and tests/app/test_cli.py.
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -141,6 +145,25 @@ def test_progress_tells_the_remaining_time(project):
     run_search(project, request(project, 4), StandIn(project.info), Monitor(events.append))
     progress = [(e.done, e.total) for e in events if isinstance(e, Progress)]
     assert progress == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_pause_waits_and_is_not_counted(project):
+    trainer = StandIn(project.info)
+    paused_at = []
+
+    def paused():
+        if len(trainer.trained) == 2 and not paused_at:
+            paused_at.append(time.monotonic())
+        return bool(paused_at) and time.monotonic() - paused_at[0] < 2
+
+    started = time.monotonic()
+    added = run_search(project, Search(project=str(project.folder), seconds=1.5, options=OPTIONS), trainer,
+                       Monitor(paused=paused))
+    took = time.monotonic() - started
+    assert len(added) > 3  # it went on after a pause longer than its budget
+    assert 3 < took < 6
+    created = [datetime.fromisoformat(c.created) for c in project.candidates()]
+    assert max((b - a).total_seconds() for a, b in pairwise(created)) > 1.9
 
 
 @pytest.mark.parametrize("changes", [{"trials": None}, {"trials": 0}, {"seconds": 0.0}, {"epochs": -1},
