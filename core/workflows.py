@@ -5,6 +5,8 @@ Models and datasets stay loaded between calls, so that a warm worker answers at 
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,8 +69,25 @@ def dataset_of(reference: str) -> Dataset:
     return _kept(_datasets, _state(bundled_path(reference) or Path(reference)), lambda: load_dataset(reference))
 
 
+def _bring_in_tensorflow() -> None:
+    """Import TensorFlow without the lines its C++ writes to stderr at the time; errors come as exceptions anyway."""
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
 def model_of(path: str | Path) -> keras.Model:
     """The float model, from memory when its file did not change; raises ModelFileError. Imports TensorFlow."""
+    _bring_in_tensorflow()
     from core.model_io import load_model
 
     return _kept(_models, _state(Path(path)), lambda: load_model(path))
@@ -104,7 +123,8 @@ def _opened(project: Project) -> Dataset:
 
 def _warm_up(request: requests.WarmUp, monitor: Monitor) -> None:
     monitor.stage("load")
-    import core.quant.training  # noqa: F401  brings TensorFlow in
+    _bring_in_tensorflow()
+    import core.quant.training  # noqa: F401
 
     if request.model:
         model_of(request.model)
@@ -117,6 +137,7 @@ def _evaluate(request: requests.Evaluate, monitor: Monitor) -> Evaluation:
     info, dataset = checked(request.model, request.data)
     if request.recipe is not None:
         request.recipe.check(info)
+    _bring_in_tensorflow()
     from core.quant import quantize, training
 
     model = model_of(request.model)
@@ -137,6 +158,7 @@ def _train(request: requests.Train, monitor: Monitor) -> Candidate:
         dataset = _opened(project)
         request.recipe.check(project.info)
         costs = price(project.info, request.recipe).costs
+        _bring_in_tensorflow()
         from core.search.engine import training_record
         from core.search.keras_trainer import KerasTrainer
 
@@ -160,6 +182,7 @@ def _search(request: requests.Search, monitor: Monitor) -> list[str]:
         check_request(request, project)  # refuse before loading TensorFlow
         monitor.stage("load")
         dataset = _opened(project)
+        _bring_in_tensorflow()
         from core.search.keras_trainer import KerasTrainer
 
         trainer = KerasTrainer(model_of(project.model_path), dataset)
@@ -177,6 +200,7 @@ def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
         candidate = project.candidate(request.candidate_id)
         monitor.stage("load")
         dataset = _opened(project)
+        _bring_in_tensorflow()
         from core.hls.export import ExportOptions, export
         from core.quant import quantize, training
 

@@ -21,6 +21,7 @@ from core.energy.layer_types import Context, Outcome
 from core.energy.operators import Operation
 from core.energy.process import load_process
 from core.energy.rules import rule_for
+from core.energy.scaled import multipliers, scaled
 from core.energy.settings import EnergySettings, published
 from core.energy.types import SHORT, DataType, Unknown, type_of
 from core.model_info import ModelInfo
@@ -188,6 +189,7 @@ class Pricer:
         self.input_names = [layer.name for layer in inputs] or list(info.inputs) or ["input"]
         self.input_bits = sum(graph.size(layer.output_shape) for layer in inputs) * self.settings.input_bits
         self._rows: dict[tuple[Any, ...], Row] = {}
+        self._sizes: dict[tuple[tuple[str, float], ...], Pricer] = {}
 
     def price(self, recipe: Recipe) -> CostReport:
         """Price of a recipe. Layers it does not name are plain float layers.
@@ -195,6 +197,9 @@ class Pricer:
         Raises:
             CostError: the process table lacks an operation; QuantizerError: a string is not a quantizer.
         """
+        factors = multipliers(recipe)
+        if factors:
+            return self._of_size(factors).price(_unscaled(recipe))
         sources = [self.source(recipe, name) for name in self.input_names]
         rows: list[Row] = []
         for number, node in enumerate(self.nodes):
@@ -202,6 +207,12 @@ class Pricer:
             entry = recipe.layers.get(node.layer.name)
             rows.append(self.row(number, inputs, entry.quantizers if entry else {}))
         return CostReport(name=recipe.name, rows=tuple(rows), settings=self.settings, input_bits=self.input_bits)
+
+    def _of_size(self, factors: tuple[tuple[str, float], ...]) -> Pricer:
+        """The pricer of the model with those numbers of units."""
+        if factors not in self._sizes:
+            self._sizes[factors] = Pricer(scaled(self.info, dict(factors)), self.settings, self.weights)
+        return self._sizes[factors]
 
     def source(self, recipe: Recipe, name: str) -> DataType:
         """Format of a model input: the recipe's, or the one the settings put in its place."""
@@ -257,6 +268,11 @@ class Pricer:
         written = process.write(node.output_size * outcome.output.bits,
                                 edge if node.io_output else settings.activations_memory, least, transfer)
         return read, parameters, written
+
+
+def _unscaled(recipe: Recipe) -> Recipe:
+    layers = {name: msgspec.structs.replace(entry, units_multiplier=1.0) for name, entry in recipe.layers.items()}
+    return msgspec.structs.replace(recipe, layers=layers)
 
 
 def is_quantized_class(node: graph.Node) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,6 +142,7 @@ class _Work:
         rtl = self._written()
         self._monitor.stage("rtl simulation")
         entry = next(layer for layer in self._exported.layers if isinstance(layer, QInput))
+        assert entry.output_quantizer is not None  # read_network has checked it
         quantized = np.asarray(entry.output_quantizer(self._events.astype(np.float64)))
         return simulate.simulate(rtl, quantized, self._monitor)
 
@@ -166,7 +166,7 @@ class _Work:
                                 self._monitor)
 
 
-def _versions() -> Mapping[str, str] | Any:
+def _versions() -> dict[str, str]:
     tools = (find_tool(name) for name in ("hls4ml", "alkaid", "verilator", "yosys", "g++"))
     return {tool.name: tool.version for tool in tools if tool.found}
 

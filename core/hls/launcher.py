@@ -75,7 +75,8 @@ def _follow(process: subprocess.Popen[str], lines: Queue[str | None], monitor: M
             if monitor.stopping:
                 raise Cancelled
             if time.monotonic() > deadline:
-                raise ToolFailedError(f"{name} ran past its time limit", remedy="Give it more time, or a smaller design")
+                raise ToolFailedError(f"{name} ran past its time limit",
+                                      remedy="Give it more time, or a smaller design")
             try:
                 line = lines.get(timeout=_POLL_S)
             except Empty:

@@ -142,11 +142,13 @@ def exact_weights(layer: Any) -> dict[str, np.ndarray]:
             raise ExportError(f"the {parameter} of layer {layer.name!r} is in float",
                               remedy=f"Give it a quantizer, such as {_example(parameter)}")
         if chosen.spec.get("alpha") == "auto" or chosen.spec.kind == "bernoulli":
-            raise ExportError(f"the {parameter} of layer {layer.name!r} uses {chosen}, which has no exact fixed-point form",
+            raise ExportError(f"the {parameter} of layer {layer.name!r} uses {chosen}",
+                              "it has no exact fixed-point form",
                               remedy="Use alpha=1 or alpha='auto_po2'")
         value = np.asarray(quantized[parameter], dtype=np.float64)
         if not _dyadic(value):
-            raise ExportError(f"the {parameter} of layer {layer.name!r} under {chosen} is not a multiple of 2^-{WEIGHT_FRACTION}",
+            raise ExportError(f"the {parameter} of layer {layer.name!r} under {chosen} cannot be exported",
+                              f"its values are not multiples of 2^-{WEIGHT_FRACTION}",
                               remedy="Use alpha=1, another power of two, or alpha='auto_po2'")
         values[parameter] = value
     return values

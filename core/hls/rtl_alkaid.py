@@ -101,7 +101,8 @@ def write_rtl(network: Network, directory: Path, part: str, clock_ns: float) -> 
                                clock_period=clock_ns, part_name=part)
     model.write()
     stages = tuple(sorted((p.stem for p in (directory / "src").glob("logic*.v")), key=lambda s: int(s[5:])))
-    return Rtl(directory, TOP, stages, int(model.latency or 0), float(model._comb.cost), int(model.reg_bits), model, logic)
+    return Rtl(directory, TOP, stages, int(model.latency or 0), float(model._comb.cost), int(model.reg_bits), model,
+               logic)
 
 
 def simulator_sources(rtl: Rtl) -> tuple[str, str]:

@@ -28,13 +28,14 @@ def simulate(rtl: rtl_alkaid.Rtl, events: np.ndarray, monitor: Monitor, limit_s:
     folder = rtl.directory / "sim"
     log = folder / "verilator.log"
     source = rtl.directory / "src"
-    files = [f"../src/{path.relative_to(source)}" for path in [*sorted(source.glob("static/*.v")), *sorted(source.glob("*.v"))]]
+    verilog = [*sorted(source.glob("static/*.v")), *sorted(source.glob("*.v"))]
+    files = [f"../src/{path.relative_to(source)}" for path in verilog]
     run_tool([*command, "--cc", "--build", "-j", "2", "--top-module", top, "--prefix", f"V{top}", "-Wno-fatal",
               "-Wno-lint", *_SPLIT, "-O3", "-CFLAGS", "-std=c++17 -fPIC -O1", "-I../src", "-I../src/static", *files],
              folder, monitor, name="verilator", log=log, environment=environment, limit_s=limit_s)
     include = Path(environment["VERILATOR_ROOT"]) / "include"
     run_tool([require("g++")["g++"].path, "-std=c++17", "-fPIC", "-O1", "-I./obj_dir", f"-I{include}",
-              f"-I{include}/vltstd", "-I.", "-pthread", "-shared", "-o", rtl_alkaid.library_name(stamp), "fsm_binder.cc",
-              f"obj_dir/libV{top}.a", "obj_dir/libverilated.a", "-Wl,--no-undefined"],
+              f"-I{include}/vltstd", "-I.", "-pthread", "-shared", "-o", rtl_alkaid.library_name(stamp),
+              "fsm_binder.cc",              f"obj_dir/libV{top}.a", "obj_dir/libverilated.a", "-Wl,--no-undefined"],
              folder, monitor, name="g++", log=log, limit_s=limit_s)
     return rtl_alkaid.attach_simulator(rtl, stamp, events)

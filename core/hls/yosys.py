@@ -134,4 +134,5 @@ def read_stat(path: Path) -> Counts:
         cells = found["design"]["num_cells_by_type"]
         return Counts(Counter({str(name).lstrip("\\"): int(count) for name, count in cells.items()}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ToolFailedError(f"the statistics {path} cannot be read", str(error), "See the Yosys log beside it") from None
+        raise ToolFailedError(f"the statistics {path} cannot be read", str(error),
+                              "See the Yosys log beside it") from None

@@ -131,7 +131,7 @@ def stochastic_ternary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tenso
     if not training:
         return ternary(ops, x, plain, bits, integer, False)
     value = ops.stop(x)
-    quantized, scale = ternary(ops, value, plain, bits, integer, False)
+    _, scale = ternary(ops, value, plain, bits, integer, False)
     spread = _spread(ops, value, "auto")
     threshold = scale / 2 / spread if isinstance(a["alpha"], str) else (
         TERNARY_THRESHOLD if a["threshold"] is None else a["threshold"]) / spread

@@ -70,7 +70,7 @@ class QuantizedLayer:
                 kept[slot] = getattr(self, slot)
                 object.__setattr__(self, slot, self.quantized(parameter, training))
             if self._replaced_activation():
-                kept["activation"] = self.activation
+                kept["activation"] = self.__dict__["activation"]
                 object.__setattr__(self, "activation", keras.activations.linear)
             yield
         finally:
@@ -107,7 +107,7 @@ class QuantizedLayer:
 class QInput(QuantizedLayer, keras.layers.Layer):
     """Quantizes a model's input; the first layer behind it."""
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         """The quantized input."""
         return self.quantize_output(inputs, bool(training))
 

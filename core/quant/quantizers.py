@@ -142,7 +142,8 @@ class Quantizer:
         return self._extremes()[0]
 
     def _extremes(self) -> tuple[float, float]:
-        a, kind = self.spec.arguments, self.spec.kind
+        a: Mapping[str, Any] = self.spec.arguments
+        kind = self.spec.kind
         if kind in ("quantized_bits", "quantized_ulaw", "quantized_hswish"):
             top = max(1.0, 2.0**self.integer)
             return (-top if a.get("keep_negative", True) else 0.0), top
@@ -159,7 +160,7 @@ class Quantizer:
         return (0.0 if kind == "bernoulli" or a.get("use_01") else -top), top
 
     def _po2_extremes(self) -> tuple[float, float]:
-        a = self.spec.arguments
+        a: Mapping[str, Any] = self.spec.arguments
         signed = self.spec.kind == "quantized_po2" or bool(a.get("negative_slope"))
         top = a["max_value"]
         span = 2 ** (self.bits - (1 if signed else 0) - (1 if top is None or top > 1 else 0))

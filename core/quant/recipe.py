@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from core.errors import RecipeError
-from core.model_info import LayerInfo, ModelInfo
+from core.model_info import ModelInfo
 from core.quant.spec import QuantizerSpec, in_force, parse
 
 SCHEMA_VERSION = 1

@@ -8,9 +8,10 @@ string with the same meaning. Names, order and defaults of the arguments are tho
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Mapping
+from typing import Any
 
 from core.errors import QuantizerError
 
