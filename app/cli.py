@@ -35,7 +35,10 @@ Events = Annotated[int, typer.Option(help="Test events for the bit-exactness che
 
 
 @cli.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False) -> None:
+def _root(version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False,
+          verbose: Annotated[bool, typer.Option("--verbose", help="Show every line of every tool.")] = False) -> None:
+    if verbose:
+        os.environ[console.VERBOSE] = "1"
     if version:
         import core
 

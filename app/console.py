@@ -23,6 +23,8 @@ from core.model_info import ModelInfo
 
 #: set to see tracebacks
 DEBUG = "QUANTISCOPE_DEBUG"
+#: set (by --verbose) to see every line of every tool
+VERBOSE = "QUANTISCOPE_VERBOSE"
 
 
 class Output:
@@ -64,7 +66,9 @@ class Output:
 
 def _line(event: events.Event) -> str:
     if isinstance(event, events.LogLine):
-        return "" if event.level == "debug" else event.text
+        # what a tool says lies in its log file too; thousands of lines of it would bury ours
+        spoken = event.level in ("warning", "error") or event.source in ("", "exactness")
+        return event.text if VERBOSE in os.environ or (spoken and event.level != "debug") else ""
     if isinstance(event, events.Stage):
         return f"== {event.name}"
     if isinstance(event, events.CandidateDone):
