@@ -171,9 +171,10 @@ class _LayerTable:
     def __init__(self, population: PopulationPricer, number: int) -> None:
         self.population = population
         self.number = number
-        self.energy = np.empty(0)
-        self.formats: Ints = np.empty(0, dtype=np.int64)
-        self.counts: Ints = np.empty((3, 0), dtype=np.int64)
+        self.energy = np.zeros(64)
+        self.formats: Ints = np.zeros(64, dtype=np.int64)
+        self.counts: Ints = np.zeros((3, 64), dtype=np.int64)
+        self._used = 0
         self._table: Ints = np.full(64, -1, dtype=np.int64)
         self._sparse: dict[int, int] = {}
         self._sets: dict[tuple[int, ...], int] = {}
@@ -213,7 +214,13 @@ class _LayerTable:
         numbers = list(self._sets)[incoming] if several else (incoming,)
         kinds = tuple(self.population.format_of(number) for number in numbers)
         row = self.population.pricer.row(self.number, kinds, self.population.quantizers(self.number, combination))
-        self.energy = np.append(self.energy, row.profile_pj)
-        self.formats = np.append(self.formats, self.population.format_number(row.output))
-        self.counts = np.append(self.counts, [[row.parameter_bits], [row.activation_bits], [row.ebops]], axis=1)
-        return len(self.energy) - 1
+        place = self._used
+        if place == len(self.energy):
+            self.energy = np.resize(self.energy, 2 * place)
+            self.formats = np.resize(self.formats, 2 * place)
+            self.counts = np.stack([np.resize(column, 2 * place) for column in self.counts])
+        self.energy[place] = row.profile_pj
+        self.formats[place] = self.population.format_number(row.output)
+        self.counts[:, place] = row.parameter_bits, row.activation_bits, row.ebops
+        self._used += 1
+        return place
