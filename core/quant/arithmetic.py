@@ -34,10 +34,10 @@ def straight_through(ops: Any, x: Tensor, quantized: Tensor, a: Any = None) -> T
     return mixed + share * (x - ops.stop(x))
 
 
-def round_through(ops: Any, x: Tensor, stochastic: bool) -> Tensor:
-    """Round half to even, or up with the probability of the fraction; gradient 1."""
+def round_through(ops: Any, x: Tensor, stochastic: bool, step: float = 1.0) -> Tensor:
+    """Round half to even, or to a multiple of `step`, up with the probability of the fraction; gradient 1."""
     value = ops.stop(x)
-    whole = ops.floor(value + ops.uniform(value)) if stochastic else ops.round(value)
+    whole = step * ops.floor(value / step + ops.uniform(value)) if stochastic else ops.round(value)
     return straight_through(ops, x, whole)
 
 

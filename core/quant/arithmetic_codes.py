@@ -18,6 +18,8 @@ from core.quant.ops import Tensor
 
 TERNARY_THRESHOLD = 0.33
 TINY = 1e-7
+#: steps of QKeras's stochastic rounding in binary and ternary, as shares of the scale
+BINARY_STEP, TERNARY_STEP = 0.125, 1 / 3
 
 
 def binary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
@@ -29,10 +31,9 @@ def binary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training:
 
 
 def _dithered(ops: Any, value: Tensor, a: Any) -> Tensor:
-    """Uniform noise as wide as the channel's mean magnitude, as in QKeras."""
-    axes = channel_axes(ops, value, None)
-    reach = ops.mean(ops.abs(value), axes) if axes else ops.abs(value)
-    return value + (2 * ops.uniform(value) - 1) * reach
+    """Rounded stochastically to quarters of the channel's largest magnitude, at most 1."""
+    reach = 2 * ops.minimum(channel_peak(ops, value, channel_axes(ops, value, None)), ops.like(1.0, value))
+    return reach * round_through(ops, value / reach, True, BINARY_STEP)
 
 
 def _scaled(ops: Any, x: Tensor, code: Tensor, alpha: Any) -> Result:
@@ -62,7 +63,7 @@ def _auto_ternary(ops: Any, x: Tensor, value: Tensor, a: Any, stochastic: bool) 
         scale = nearest_po2(ops, scale)
     for _ in range(int(a["number_of_unrolls"])):
         alive = scale > 0  # a channel whose codes are all 0 has no scale, and stays 0
-        near = scale * round_through(ops, value / ops.where(alive, scale, 0 * scale + 1), stochastic)
+        near = scale * round_through(ops, value / ops.where(alive, scale, 0 * scale + 1), stochastic, TERNARY_STEP)
         code = ops.where(ops.abs(near) >= scale / 2, ops.sign(value), ops.like(0.0, x))
         code = ops.where(alive, code, 0 * code)
         scale = least_squares(ops, value, code, axes, a["alpha"])
@@ -106,7 +107,9 @@ def _po2(ops: Any, magnitude: Tensor, a: Any, low: Tensor, high: Tensor, trainin
     step = 2 if a["quadratic_approximation"] else 1
     exponent = ops.log(ops.maximum(capped, TINY)) / ops.log(ops.like(2.0, magnitude)) / step
     if a["use_stochastic_rounding"] and training:
-        whole = ops.floor(exponent + ops.uniform(exponent))
+        below = ops.floor(exponent)  # up with a chance that makes the mean right
+        chance = ops.maximum(capped, TINY) / ops.exp2(step * below) - 1
+        whole = ops.where(ops.uniform(exponent) < chance, below + 1, below)
     else:
         whole = ops.floor(exponent) if a["log2_rounding"] == "floor" else ops.round(exponent)
     whole = step * ops.minimum(ops.maximum(whole, low), high)
@@ -149,17 +152,18 @@ def bernoulli(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, traini
     chance = _chance(ops, a["temperature"] * value / _spread(ops, value, a["alpha"]), a)
     code = ops.where(ops.uniform(value) < chance, ops.like(1.0, x), ops.like(0.0, x))
     if isinstance(a["alpha"], str):
-        scale = least_squares(ops, value, code, channel_axes(ops, x, None), a["alpha"])
+        likely = ops.where(value >= 0, ops.like(1.0, x), ops.like(0.0, x))
+        scale = least_squares(ops, value, likely, channel_axes(ops, x, None), a["alpha"])
     else:
         scale = ops.like(1.0 if a["alpha"] is None else a["alpha"], x)
     return straight_through(ops, x, scale * code), scale
 
 
 def _spread(ops: Any, value: Tensor, alpha: Any) -> Tensor:
-    """Standard deviation per channel for an automatic scale, else 1."""
-    axes = channel_axes(ops, value, None)
-    if not isinstance(alpha, str) or not axes:
+    """Standard deviation per channel (of a vector as a whole) for an automatic scale, else 1."""
+    if not isinstance(alpha, str):
         return ops.like(1.0, value)
+    axes = channel_axes(ops, value, None) or (0,)
     centred = value - ops.mean(value, axes)
     return ops.mean(centred * centred, axes) ** 0.5 + TINY
 

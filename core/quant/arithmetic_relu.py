@@ -8,6 +8,10 @@ from core.quant.arithmetic import Result, quantized_bits, round_through, straigh
 from core.quant.ops import Tensor
 
 
+#: QKeras 0.9.0 rounds stochastically to half a step here, which gives values between those of the grid
+HALF_STEP = 0.5
+
+
 def hard_sigmoid(ops: Any, x: Tensor) -> Tensor:
     """clip(x/2 + 1/2, 0, 1): QKeras's internal sigmoid."""
     return ops.minimum(ops.maximum(0.5 * x + 0.5, 0.0), 1.0)
@@ -40,7 +44,7 @@ def quantized_relu(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, t
             return 2 * round_through(ops, hard_sigmoid(ops, value / s) * m * factor, False) / (m * factor) - 1
     else:
         def branch(factor: float) -> Tensor:
-            return _round(ops, value * m * factor / s, stochastic) / (m * factor)
+            return round_through(ops, value * m * factor / s, stochastic, HALF_STEP) / (m * factor)
     quantized = s * clipped_through(ops, branch(1.0), 0.0, 1 - 1 / m)
     if slope:
         quantized = quantized + s * slope * clipped_through(ops, branch(slope), -1.0, 0.0)
@@ -53,16 +57,11 @@ def quantized_relu(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, t
     return straight_through(ops, through, quantized, a), ops.like(1.0, x)
 
 
-def _round(ops: Any, x: Tensor, stochastic: bool) -> Tensor:
-    """QKeras rounds a stochastic ReLU in steps of one half."""
-    return round_through(ops, 2 * x, True) / 2 if stochastic else round_through(ops, x, False)
-
-
 def quantized_tanh(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
     """Fixed point of tanh or of its hard form 2*hard_sigmoid(x) - 1."""
     m = ops.exp2(ops.like(bits, x) - 1)
     p = ops.tanh(x) if a["use_real_tanh"] else 2 * hard_sigmoid(ops, x) - 1
-    whole = round_through(ops, p * m, bool(a["use_stochastic_rounding"]) and training)
+    whole = round_through(ops, p * m, bool(a["use_stochastic_rounding"]) and training, HALF_STEP)
     low = -1 + (1.0 if a["symmetric"] else 0.0) / m
     return clipped_through(ops, whole / m, low, 1 - 1 / m), ops.like(1.0, x)
 
@@ -71,7 +70,7 @@ def quantized_sigmoid(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor
     """Fixed point of the sigmoid or of its hard form."""
     m = ops.exp2(ops.like(bits, x))
     p = real_sigmoid(ops, x) if a["use_real_sigmoid"] else hard_sigmoid(ops, x)
-    whole = round_through(ops, p * m, bool(a["use_stochastic_rounding"]) and training)
+    whole = round_through(ops, p * m, bool(a["use_stochastic_rounding"]) and training, HALF_STEP)
     low = (1.0 if a["symmetric"] else 0.0) / m
     return clipped_through(ops, whole / m, low, 1 - 1 / m), ops.like(1.0, x)
 
