@@ -196,8 +196,30 @@ def _fitting(layer: LayerInfo, parameter: str, texts: Sequence[str]) -> tuple[st
 
 
 def anchors(space: SearchSpace, widths: Sequence[int] = (8, 6, 4, 3)) -> list[dict[str, int]]:
-    """Points to try first: the base recipe where it lies in the space, then uniform widths, without repeats."""
+    """Points to try first, which span the front where random ones would not, without repeats.
+
+    The base recipe where it lies in the space; uniform widths; 6 bits with kernels of each kind that is no
+    fixed point (power of two, ternary, binary ...); 6 bits with kernels of 5, 4 and 3 bits.
+    """
     base = space.encode(space.base)
-    points = ([base] if base is not None else []) + [space.uniform(bits) for bits in widths]
+    points = [] if base is None else [base]
+    points += [space.uniform(bits) for bits in widths]
+    kernels = [choice for choice in space.choices if choice.parameter in (KERNEL, *KERNEL_LIKE)]
+    kinds = {parse(text).kind for choice in kernels for text in choice.options
+             if "integer" not in parse(text).arguments}
+    points += [{**space.uniform(6), **_of_kind(kernels, kind)} for kind in sorted(kinds, reverse=True)]
+    narrow = {choice.key for choice in kernels}
+    points += [{key: space.uniform(bits if key in narrow else 6)[key] for key in space.uniform(6)}
+               for bits in (5, 4, 3)]
     unique = {tuple(sorted(point.items())): point for point in points}
     return list(unique.values())
+
+
+def _of_kind(choices: Sequence[Choice], kind: str) -> dict[str, int]:
+    """The widest option of one kind, where a choice has it."""
+    found: dict[str, int] = {}
+    for choice in choices:
+        fitting = [i for i, text in enumerate(choice.options) if parse(text).kind == kind]
+        if fitting:
+            found[choice.key] = max(fitting, key=lambda i: width_of(choice.options[i]))
+    return found

@@ -76,6 +76,15 @@ def test_anchors_begin_with_the_base_recipe_and_fall_in_width(info):
     assert widths == [5, 8, 6, 4, 3]
 
 
+def test_anchors_of_the_default_space_hold_each_kind_of_kernel(info):
+    space = build_space(info, Recipe())
+    kernels = [space.decode(point).text("fc2", "kernel").split("(")[0] for point in anchors(space)]
+    assert set(kernels) == {"quantized_bits", "quantized_po2", "ternary", "binary"}
+    outputs = {width_of(space.decode(point).text("relu1", "output")) for point in anchors(space)[4:]}
+    assert outputs == {6}
+    assert len(kernels) == 4 + 3 + 3
+
+
 @pytest.mark.parametrize(
     ("options", "frozen", "error", "says"),
     [
