@@ -42,8 +42,8 @@ class Session(QObject):
     Attributes:
         project, info, recipe: the open project; None (an empty Recipe) while there is none.
         report: the CostReport of the recipe; None where it cannot be priced.
-        float_evaluation: how the float model does. evaluation: how the recipe does without training, None
-            while `computing`.
+        float_evaluation: how the float model does. evaluation: how the recipe does without training; while
+            `computing`, that of the recipe before.
         candidates: by id, oldest first. exports: the project's ExportReports. selected_id: a candidate's id.
         search_state: "idle", "running", "paused" or "stopping". export_state: "idle", "running" or "stopping".
 
@@ -90,6 +90,7 @@ class Session(QObject):
         self.export_job: Job | None = None
         self.train_job: Job | None = None
         self.pricing_s = 0.0
+        self._pricer: energy.Pricer | None = None
         self._float_job: Job | None = None
         self._long_jobs: list[Job] = []
         self._live = LiveEvaluation(runner, self)
@@ -104,7 +105,7 @@ class Session(QObject):
 
     @property
     def evaluation(self) -> Evaluation | None:
-        """How the recipe does on the test events without training; None while it is not known."""
+        """How the recipe does on the test events without training; the recipe before while `computing`."""
         return self._live.evaluation
 
     @property
@@ -133,18 +134,23 @@ class Session(QObject):
 
     # -- opening and closing -----------------------------------------------------------------------
 
-    def open_project(self, path: Path | str) -> bool:
-        """Open a project folder; False (and errorRaised) where that fails: what was open then stays open."""
+    def open_project(self, path: Path | str, warm: bool = True) -> bool:
+        """Open a project folder; False (and errorRaised) where that fails: what was open then stays open.
+
+        `warm` False starts no worker, for a picture of what is stored.
+        """
         try:
             project = self._claim(Path(path))
             info = project.info
             candidates = {candidate.id: candidate for candidate in project.candidates()}
             exports = project.exports()
+            pricer = energy.Pricer(info)
         except QuantiscopeError as error:
             self.errorRaised.emit(error)
             return False
         self._leave()
         self.project, self.info, self.recipe = project, info, project.recipe
+        self._pricer = pricer
         self.candidates, self.exports = candidates, exports
         self.float_evaluation = project.float_evaluation
         for note in project.notes:
@@ -154,7 +160,8 @@ class Session(QObject):
         self._price()
         self.projectChanged.emit()
         self.selectionChanged.emit()
-        self._warm_up()
+        if warm:
+            self._warm_up()
         return True
 
     def open_model(self, model: Path | str, data: str = DEMO_DATA, folder: Path | str | None = None) -> bool:
@@ -219,7 +226,7 @@ class Session(QObject):
         self.undo_stack.clear()
         if self.project is not None:
             self.project.close()
-        self.project = self.info = self.report = self.float_evaluation = None
+        self.project = self.info = self._pricer = self.report = self.float_evaluation = None
         self.selected_id = None
 
     def _warm_up(self) -> None:
@@ -292,7 +299,7 @@ class Session(QObject):
     def _price(self) -> None:
         started = time.perf_counter()
         try:
-            self.report = energy.price(self.info, self.recipe) if self.info is not None else None
+            self.report = self._pricer.price(self.recipe) if self._pricer is not None else None
         except QuantiscopeError as error:
             self.report = None
             self.noticed.emit(str(error))

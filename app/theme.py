@@ -147,6 +147,7 @@ def style_sheet(table: Tokens) -> str:
     QLabel[role="heading"] {{ font-weight: 600; }}
     QLabel[role="muted"] {{ color: {table.muted}; }}
     QLabel[role="figure"] {{ font-size: 15pt; font-weight: 600; }}
+    QLabel[role="figure-muted"] {{ font-size: 15pt; font-weight: 600; color: {table.disabled}; }}
     QLabel[role="error"] {{ color: {table.danger}; }}
     QLabel[role="warning"] {{ color: {table.warning}; }}
     QLabel[role="success"] {{ color: {table.success}; }}

@@ -18,7 +18,7 @@ HEAVY = ("tensorflow", "keras", "hls4ml", "alkaid", "pyosys", "optuna")
 
 #: app: views -> models -> session -> jobs -> core; what is not named composes all and is imported by none of these
 APP_RANKS = {
-    "core": 0, "resources": 0, "app.theme": 1, "app.settings": 1, "app.notifications": 1, "app.jobs": 2,
+    "core": 0, "resources": 0, "app.theme": 1, "app.icons": 1, "app.settings": 1, "app.notifications": 1, "app.jobs": 2,
     "app.commands": 3, "app.session": 3, "app.models": 4, "app.actions": 5, "app.views": 5,
 }
 COMPOSITION = 6

@@ -11,6 +11,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app import settings
 from app.jobs.job import Job, JobState, error_from
 from app.jobs.process import WorkerProcess
 from core.errors import WorkerDiedError
@@ -186,7 +187,7 @@ class JobRunner(QObject):
 
     Args:
         target: dotted name of the function `(request, monitor) -> result` the workers call.
-        log_folder: where workers write their own output.
+        log_folder: where workers write their own output; the user's log folder unless given.
         grace_s: seconds between a polite cancel and the kill.
 
     Signals:
@@ -197,13 +198,13 @@ class JobRunner(QObject):
     workerReady = Signal(str)
     workerDied = Signal(str, object)
 
-    def __init__(self, log_folder: Path, target: str = TARGET, grace_s: float = GRACE_S,
+    def __init__(self, log_folder: Path | None = None, target: str = TARGET, grace_s: float = GRACE_S,
                  parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("job_runner")
         self.lanes: dict[str, Lane] = {}
         for name in (INTERACTIVE, LONG, EXPORT):
-            lane = Lane(name, target, log_folder, grace_s, self)
+            lane = Lane(name, target, log_folder or settings.log_folder(), grace_s, self)
             lane.jobStarted.connect(self.jobStarted)
             lane.ready.connect(self.workerReady)
             lane.died.connect(self.workerDied)

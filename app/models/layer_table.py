@@ -101,7 +101,7 @@ class LayerTableModel(QAbstractTableModel):
     def energy(self, layer: str) -> float | None:
         """pJ of a layer, or None where it is not priced."""
         row = self._rows.get(layer)
-        return None if row is None else row.energy_pj
+        return None if row is None else row.total_pj
 
     def share(self, layer: str) -> float | None:
         """A layer's part of the total energy, 0 to 1."""
@@ -167,7 +167,7 @@ class LayerTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return column.text(value)
         if role == BAR_ROLE and column.bar:
-            return value or 0.0
+            return value
         if role == Qt.ItemDataRole.TextAlignmentRole and column.numeric and not column.bar:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.AccessibleTextRole:

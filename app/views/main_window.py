@@ -1,0 +1,291 @@
+"""The main window: welcome page or the three pages of a project, menus, tool bar, log dock, status bar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QFileDialog,
+    QMainWindow,
+    QMenu,
+    QMessageBox,
+    QStackedWidget,
+    QTabWidget,
+    QToolBar,
+)
+
+import core
+from app import actions, icons, theme
+from app.notifications import Notification, Notifications
+from app.session import Session
+from app.settings import Settings
+from app.views.dialogs import ModelDialog, ShortcutSheet, may_close
+from app.views.error_dialog import ErrorDialog
+from app.views.export_panel import ExportPanel
+from app.views.layers_page import LayersPage
+from app.views.log_view import LogView
+from app.views.search_page import SearchPage
+from app.views.status_bar import StatusBar
+from app.views.welcome import Welcome
+
+SIZE = (1440, 900)
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
+class MainWindow(QMainWindow):
+    """Shows the session; holds no state of the project."""
+
+    def __init__(self, session: Session, settings: Settings, notifications: Notifications) -> None:
+        super().__init__()
+        self.setObjectName("main_window")
+        self.setWindowIcon(icons.application_icon())
+        self.setAcceptDrops(True)
+        self.resize(*SIZE)
+        self._session = session
+        self._settings = settings
+        self.errors = ErrorDialog(self)
+        self._build_pages()
+        self._build_log()
+        self.status = StatusBar(session, self)
+        self.setStatusBar(self.status)
+        self._build_actions()
+        self._restore()
+        theme.manager().changed.connect(self._on_theme)
+        notifications.posted.connect(self._on_notification)
+        session.projectChanged.connect(self._on_project)
+        session.selectionChanged.connect(self._on_state)
+        session.searchStateChanged.connect(self._on_state)
+        session.exportStateChanged.connect(self._on_state)
+        session.busyChanged.connect(self._on_state)
+        self._on_project()
+
+    # -- building ----------------------------------------------------------------------------------
+
+    def _build_pages(self) -> None:
+        self.welcome = Welcome(self)
+        self.layers = LayersPage(self._session, self)
+        self.search = SearchPage(self._session, self)
+        self.export = ExportPanel(self._session, self)
+        self.tabs = QTabWidget(self, objectName="pages", documentMode=True)
+        self.tabs.setAccessibleName("Pages")
+        for page, title in ((self.layers, "Layers"), (self.search, "Search"), (self.export, "Export")):
+            self.tabs.addTab(page, title)
+        self.stack = QStackedWidget(self, objectName="stack")
+        self.stack.addWidget(self.welcome)
+        self.stack.addWidget(self.tabs)
+        self.setCentralWidget(self.stack)
+        self.welcome.modelWanted.connect(self.choose_model)
+        self.welcome.projectWanted.connect(self.choose_project)
+        self.welcome.demoWanted.connect(self.open_demo)
+        self.welcome.recentWanted.connect(self.open_path)
+
+    def _build_log(self) -> None:
+        self.log = LogView(self._session, self)
+        self.log_dock = QDockWidget("Log", self, objectName="log_dock")
+        self.log_dock.setWidget(self.log)
+        self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.log_dock)
+        self.log_dock.hide()
+
+    def _build_actions(self) -> None:
+        self.actions_by_name = actions.build(self)
+        for name, action, key in (("undo", self._session.undo_stack.createUndoAction(self, "&Undo"), "Ctrl+Z"),
+                                  ("redo", self._session.undo_stack.createRedoAction(self, "&Redo"), "Ctrl+Shift+Z")):
+            action.setObjectName(f"action_{name}")
+            action.setShortcut(QKeySequence(key))
+            action.setIconText(name.capitalize())
+            self.actions_by_name[name] = action
+        self._build_menus()
+        bar = QToolBar("Tools", self, objectName="tool_bar", movable=False)
+        bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        for name in actions.TOOLBAR:
+            if name:
+                bar.addAction(self.actions_by_name[name])
+            else:
+                bar.addSeparator()
+        self.addToolBar(bar)
+        actions.paint_icons(self.actions_by_name)
+
+    def _build_menus(self) -> None:
+        menus = {name: self.menuBar().addMenu(f"&{name}") for name in actions.MENUS}
+        for spec in actions.ACTIONS:
+            if spec.name == "quit":
+                self.recent_menu = menus["File"].addMenu("Open &recent")
+                self.recent_menu.triggered.connect(self._on_recent)
+                menus["File"].addSeparator()
+            menus[spec.menu].addAction(self.actions_by_name[spec.name])
+        menus["Edit"].addActions([self.actions_by_name["undo"], self.actions_by_name["redo"]])
+        menus["Edit"].addSeparator()
+        self.layers.preset_menu.setTitle("&Presets")
+        menus["Edit"].addMenu(self.layers.preset_menu)
+        log = self.log_dock.toggleViewAction()
+        log.setObjectName("action_log")
+        log.setShortcut(QKeySequence("Ctrl+L"))
+        menus["View"].addAction(log)
+        self._build_theme_menu(menus["View"])
+
+    def _build_theme_menu(self, menu: QMenu) -> None:
+        group = QActionGroup(self)
+        below = menu.addMenu("&Theme")
+        for mode, text in (("system", "Follow the &system"), ("light", "&Light"), ("dark", "&Dark")):
+            action = QAction(text, group, objectName=f"action_theme_{mode}", checkable=True)
+            action.setData(mode)
+            action.setChecked(mode == self._settings.theme)
+            below.addAction(action)
+        group.triggered.connect(self._on_theme_chosen)
+
+    # -- opening -----------------------------------------------------------------------------------
+
+    def open_path(self, path: str) -> None:
+        """Open a project folder, or a model file by way of the dialog."""
+        if Path(path).suffix.lower() in MODEL_SUFFIXES:
+            self.choose_model(model=path)
+        elif self._may_leave():
+            self._session.open_project(path)
+
+    def choose_model(self, _: bool = False, model: str = "") -> None:
+        """Ask for a model and make its project."""
+        dialog = ModelDialog(model, self)
+        if dialog.exec() and self._may_leave():
+            self._session.open_model(dialog.model.text(), dialog.data.currentText(), dialog.folder.text())
+        dialog.deleteLater()
+
+    def choose_project(self) -> None:
+        """Ask for a project folder and open it."""
+        folder = QFileDialog.getExistingDirectory(self, "Open a project (name.qscope)")
+        if folder:
+            self.open_path(folder)
+
+    def open_demo(self) -> None:
+        """Open the bundled jet tagger."""
+        if self._may_leave():
+            self._session.open_demo()
+
+    def _may_leave(self) -> bool:
+        return not self._session.busy or may_close(self)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take one local file or folder."""
+        if event.mimeData().hasUrls() and event.mimeData().urls()[0].isLocalFile():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped."""
+        self.open_path(event.mimeData().urls()[0].toLocalFile())
+
+    # -- actions -----------------------------------------------------------------------------------
+
+    def show_layers(self) -> None:
+        """Show the table of layers."""
+        self.tabs.setCurrentWidget(self.layers)
+
+    def show_search(self) -> None:
+        """Show the search."""
+        self.tabs.setCurrentWidget(self.search)
+
+    def show_export(self) -> None:
+        """Show the export."""
+        self.tabs.setCurrentWidget(self.export)
+
+    def start_training(self) -> None:
+        """Train the recipe being edited."""
+        self._session.start_training()
+
+    def start_search(self) -> None:
+        """Search with what the form says."""
+        self.show_search()
+        self.search.panel.start.click()
+
+    def pause_search(self) -> None:
+        """Let the search wait, or go on."""
+        self.search.panel.pause.click()
+
+    def stop_search(self) -> None:
+        """End the search."""
+        self._session.stop_search()
+
+    def apply_candidate(self) -> None:
+        """Take the selected candidate's recipe into the table."""
+        if self._session.selected_id is not None:
+            self._session.apply_candidate(self._session.selected_id)
+            self.show_layers()
+
+    def start_export(self) -> None:
+        """Export with what the form says."""
+        self.show_export()
+        self.export.start.click()
+
+    def show_errors(self) -> None:
+        """List what went wrong."""
+        self.errors.present()
+
+    def show_shortcuts(self) -> None:
+        """List the shortcuts."""
+        ShortcutSheet(self).show()
+
+    def show_about(self) -> None:
+        """Version and licence."""
+        QMessageBox.about(self, "About Quantiscope", f"Quantiscope {core.__version__}\n\nFrom a trained Keras model to"
+                          " trigger firmware, with every trade-off visible.\nApache License 2.0.")
+
+    # -- following ---------------------------------------------------------------------------------
+
+    def _on_project(self) -> None:
+        project = self._session.project
+        self.stack.setCurrentWidget(self.tabs if project is not None else self.welcome)
+        if project is not None:
+            self._settings.add_recent(project.folder)
+        title = f"{project.name}{' (read only)' if project.read_only else ''} \u2014 " if project is not None else ""
+        self.setWindowTitle(f"{title}Quantiscope")
+        self.welcome.set_recent(self._settings.recent)
+        self.recent_menu.clear()
+        for folder in self._settings.recent:
+            self.recent_menu.addAction(str(folder)).setData(str(folder))
+        self._on_state()
+
+    def _on_state(self, *_: object) -> None:
+        session, by_name = self._session, self.actions_by_name
+        open_, search = session.project is not None, session.search_state
+        for name in ("layers_page", "search_page", "export_page"):
+            by_name[name].setEnabled(open_)
+        by_name["train"].setEnabled(open_ and session.train_job is None)
+        by_name["search"].setEnabled(open_ and search == "idle")
+        by_name["pause"].setEnabled(search in ("running", "paused"))
+        by_name["stop"].setEnabled(search in ("running", "paused"))
+        by_name["apply"].setEnabled(session.selected is not None)
+        by_name["export"].setEnabled(session.selected is not None and session.export_state == "idle")
+
+    def _on_notification(self, notification: Notification) -> None:
+        if notification.level == "error":
+            self.errors.add(notification)
+            self.errors.present()
+        self.status.notice(notification.text)
+
+    def _on_recent(self, action: QAction) -> None:
+        self.open_path(action.data())
+
+    def _on_theme_chosen(self, action: QAction) -> None:
+        self._settings.theme = action.data()
+        theme.manager().set_mode(action.data())
+
+    def _on_theme(self) -> None:
+        actions.paint_icons(self.actions_by_name)
+
+    # -- remembering -------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        self.restoreGeometry(self._settings.window_state("geometry"))
+        self.restoreState(self._settings.window_state("docks"))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask before ending a running job; remember place and size; leave nothing running."""
+        if not self._may_leave():
+            event.ignore()
+            return
+        self._settings.set_window_state("geometry", self.saveGeometry().data())
+        self._settings.set_window_state("docks", self.saveState().data())
+        self.errors.close()
+        self._session.close()
+        event.accept()
