@@ -18,21 +18,25 @@ from core.quant.ops import Tensor
 
 TERNARY_THRESHOLD = 0.33
 TINY = 1e-7
-#: steps of QKeras's stochastic rounding in binary and ternary, as shares of the scale
+#: steps of QKeras's stochastic rounding in binary and ternary
 BINARY_STEP, TERNARY_STEP = 0.125, 1 / 3
 
 
 def binary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
     """+alpha or -alpha by sign (0 counts as +); with use_01, alpha or 0."""
-    value = ops.stop(x)
-    decided = _dithered(ops, value, a) if a["use_stochastic_rounding"] and training else value
+    decided = ops.stop(x)
+    if a["use_stochastic_rounding"] and training:
+        x = _coarse(ops, x)
+        # what was rounded to 0 takes either sign
+        decided = ops.where(ops.stop(x) == 0, ops.uniform(decided) - 0.5, ops.stop(x))
     sign = ops.where(decided >= 0, ops.like(1.0, x), ops.like(0.0 if a["use_01"] else -1.0, x))
     return _scaled(ops, x, sign, a["alpha"])
 
 
-def _dithered(ops: Any, value: Tensor, a: Any) -> Tensor:
-    """Rounded stochastically to quarters of the channel's largest magnitude, at most 1."""
-    reach = 2 * ops.minimum(channel_peak(ops, value, channel_axes(ops, value, None)), ops.like(1.0, value))
+def _coarse(ops: Any, value: Tensor) -> Tensor:
+    """Rounded stochastically to quarters of the channel's largest magnitude, that taken as 1 at most."""
+    peak = channel_peak(ops, value, channel_axes(ops, value, None))
+    reach = 2 * ops.minimum(peak, ops.like(1.0, value))
     return reach * round_through(ops, value / reach, True, BINARY_STEP)
 
 
@@ -134,7 +138,8 @@ def stochastic_ternary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tenso
     if not training:
         return ternary(ops, x, plain, bits, integer, False)
     value = ops.stop(x)
-    _, scale = ternary(ops, value, plain, bits, integer, False)
+    scale = _unrolled_scale(ops, value, a) if isinstance(a["alpha"], str) \
+        else ternary(ops, value, plain, bits, integer, False)[1]
     spread = _spread(ops, value, "auto")
     threshold = scale / 2 / spread if isinstance(a["alpha"], str) else (
         TERNARY_THRESHOLD if a["threshold"] is None else a["threshold"]) / spread
@@ -144,6 +149,18 @@ def stochastic_ternary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tenso
     first = ops.where(ops.uniform(value) < up, one, minus)
     second = ops.where(ops.uniform(value) < down, one, minus)
     return straight_through(ops, x, scale * (first + second) / 2), scale
+
+
+def _unrolled_scale(ops: Any, value: Tensor, a: Any) -> Tensor:
+    """Scale of the stochastic kind in training: it thresholds the values themselves, not their rounded selves."""
+    axes = channel_axes(ops, value, None)
+    scale = 2 * channel_peak(ops, value, axes) / 3
+    if a["alpha"] == "auto_po2":
+        scale = nearest_po2(ops, scale)
+    for _ in range(int(a["number_of_unrolls"])):
+        code = ops.where(ops.abs(value) >= scale / 2, ops.sign(value), ops.like(0.0, value))
+        scale = least_squares(ops, value, code, axes, a["alpha"])
+    return scale
 
 
 def bernoulli(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:

@@ -7,7 +7,6 @@ from typing import Any
 from core.quant.arithmetic import Result, quantized_bits, round_through, straight_through
 from core.quant.ops import Tensor
 
-
 #: QKeras 0.9.0 rounds stochastically to half a step here, which gives values between those of the grid
 HALF_STEP = 0.5
 

@@ -45,8 +45,8 @@ class NumpyOps:
 
     @staticmethod
     def exp2(x: Tensor) -> Tensor:
-        """2**x, exact for whole x."""
-        return np.exp2(x)
+        """2**x, exact for whole x; x is held to the exponents of float32."""
+        return np.exp2(np.clip(x, -126.0, 127.0))
 
     @staticmethod
     def mean(x: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -92,13 +92,13 @@ class TensorFlowOps:
     def exp2(self, x: Tensor) -> Tensor:
         """2**x, exact for whole x (built from its exponent bits), with its gradient."""
         tf = self._tf
-        whole = tf.round(x)
+        whole = tf.clip_by_value(tf.round(x), -126.0, 127.0)
         if x.dtype == tf.float64:
             power = tf.bitcast((tf.cast(whole, tf.int64) + 1023) * 2**52, tf.float64)
         else:
             power = tf.bitcast((tf.cast(whole, tf.int32) + 127) * 2**23, tf.float32)
         smooth = tf.exp(np.log(2.0) * (x - tf.stop_gradient(whole)))
-        return tf.where(tf.equal(x, whole), power + tf.stop_gradient(power) * (smooth - tf.stop_gradient(smooth)),
+        return tf.where(tf.equal(x, tf.round(x)), power + tf.stop_gradient(power) * (smooth - tf.stop_gradient(smooth)),
                         tf.stop_gradient(power) * smooth)
 
     def mean(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:

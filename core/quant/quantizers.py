@@ -151,7 +151,8 @@ class Quantizer:
             top = max(1.0, 2.0**self.integer)
             return (-top * float(a["negative_slope"]) if a["negative_slope"] else 0.0), top
         if kind in ("quantized_tanh", "quantized_sigmoid", "quantized_linear"):
-            grid = self.grid()
+            plain = {"alpha": None, "qnoise_factor": 1.0} if kind == "quantized_linear" else {}
+            grid = Quantizer(self.spec.replace(**plain)).grid()
             return (float(grid[0]), float(grid[-1])) if grid is not None else (-1.0, 1.0)
         if kind in ("quantized_po2", "quantized_relu_po2"):
             return self._po2_extremes()
@@ -164,7 +165,7 @@ class Quantizer:
         signed = self.spec.kind == "quantized_po2" or bool(a.get("negative_slope"))
         top = a["max_value"]
         span = 2 ** (self.bits - (1 if signed else 0) - (1 if top is None or top > 1 else 0))
-        largest = max(1.0, float(top) if top else 2.0 ** min(span - 1, 126))
+        largest = max(1.0, float(top) if top else 2.0 ** min(span - 1, 127))
         if self.spec.kind == "quantized_po2":
             return -largest, largest
         return (-largest * float(a["negative_slope"]) if signed else 2.0 ** max(-span, -126)), largest
