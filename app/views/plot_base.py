@@ -1,43 +1,36 @@
-"""What every plot shares: theme, units on the axes, an honest empty state, copy, and saving true values."""
+"""What every plot shares: theme, units on the axes, an honest empty state, hover values, copy and save."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyqtgraph as pg
-from pyqtgraph.exporters import SVGExporter
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QPoint, QPointF, Qt, Signal
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
+from app.views.plot_export import Picture, Table, save
+from core.errors import QuantiscopeError
 
+# antialiased noisy lines take seconds a frame; curves that are smooth ask for it one by one
 pg.setConfigOptions(antialias=False)
 
 
-@dataclass(frozen=True)
-class Table:
-    """What a plot shows, as numbers: one header and rows of true values."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[object, ...], ...]
-
-
 class LogAxis(pg.AxisItem):
-    """Ticks for values that were drawn as their logarithm to base 10."""
+    """Ticks for values that were drawn as their logarithm to base 10; the labels are the true values."""
 
     def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
-        """Decades as major ticks; 2 and 5 of each as minor ones where few decades are seen."""
+        """Decades as major ticks; between them as many as there is room for."""
         decades = range(math.floor(minVal), math.ceil(maxVal) + 1)
+        span = maxVal - minVal
         major = [float(d) for d in decades if minVal <= d <= maxVal]
-        steps = (2, 5) if maxVal - minVal > 1.2 else (1.5, 2, 3, 4, 5, 6, 8)
+        steps = () if span > 5 else (2, 5) if span > 1.2 else (1.5, 2, 3, 4, 5, 6, 8)
         minor = [d + math.log10(k) for d in decades for k in steps if minVal <= d + math.log10(k) <= maxVal]
-        if maxVal - minVal > 4:
-            minor = []
+        if span < 0.15:  # zoomed in further than these steps reach: even steps of the true value
+            return [(span, _even_steps(minVal, maxVal))]
         return [(1.0, major), (0.3, minor)]
 
     def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
@@ -45,15 +38,33 @@ class LogAxis(pg.AxisItem):
         return [true_value(10.0**value) for value in values]
 
 
+def _even_steps(low: float, high: float) -> list[float]:
+    bottom, top = 10.0**low, 10.0**high
+    raw = (top - bottom) / 5
+    step = next(k * 10.0 ** math.floor(math.log10(raw)) for k in (1, 2, 5, 10)
+                if k * 10.0 ** math.floor(math.log10(raw)) >= raw)
+    first = math.ceil(bottom / step)
+    return [math.log10(number * step) for number in range(first, math.floor(top / step) + 1) if number > 0]
+
+
 def true_value(value: float) -> str:
-    """A number for an axis, without needless digits."""
-    if value >= 10_000:
-        return f"{value:,.0f}".replace(",", " ")
-    return f"{value:.4g}"
+    """A number for an axis, without needless digits; thin blanks between thousands."""
+    if value >= 1000:
+        return f"{value:,.0f}".replace(",", "\u2009")
+    return f"{value:.6f}".rstrip("0").rstrip(".") if value >= 1e-4 else f"{value:.3g}"
 
 
 class Plot(QWidget):
-    """A plot with a title row and a menu; subclasses draw into `self.item` and tell `table()`."""
+    """A canvas below a row of title, value under the pointer, controls and menu.
+
+    Subclasses draw into `self.item`, tell their numbers by `table()` and what lies under the pointer by
+    `readout()`.
+
+    Signals:
+        failed(QuantiscopeError): a file could not be written.
+    """
+
+    failed = Signal(object)
 
     def __init__(self, name: str, title: str, axes: dict[str, pg.AxisItem] | None = None,
                  parent: QWidget | None = None) -> None:
@@ -62,26 +73,41 @@ class Plot(QWidget):
         self.setAccessibleName(title)
         self.title = QLabel(title, self, objectName=f"{name}_title")
         theme.set_role(self.title, "heading")
+        self.value = QLabel("", self, objectName=f"{name}_value")
+        theme.set_role(self.value, "muted")
         self.widget = pg.PlotWidget(self, axisItems=axes or {})
         self.widget.setObjectName(f"{name}_canvas")
+        self.widget.setAccessibleName(title)
+        self.widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFocusProxy(self.widget)
         self.item: pg.PlotItem = self.widget.getPlotItem()
-        self.item.showGrid(x=True, y=True, alpha=0.25)
-        self.item.setMenuEnabled(False)
-        self.item.hideButtons()
-        self.legend = self.item.addLegend(offset=(-12, -12), labelTextSize="9pt")
-        self._empty = QLabel("", self.widget, objectName=f"{name}_empty", alignment=Qt.AlignmentFlag.AlignCenter)
-        self._empty.setWordWrap(True)
+        self.box: pg.ViewBox = self.item.getViewBox()
+        self._prepare_item()
+        self._empty = QLabel("", self.widget, objectName=f"{name}_empty", alignment=Qt.AlignmentFlag.AlignCenter,
+                             wordWrap=True)
+        self._empty.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         theme.set_role(self._empty, "muted")
+        self._make_actions(name)
         self.head = QHBoxLayout()
-        self.head.addWidget(self.title)
-        self.head.addStretch(1)
-        self.head.addWidget(self._menu_button(name))
+        for widget, stretch in ((self.title, 0), (self.value, 1), (self._button, 0)):
+            self.head.addWidget(widget, stretch)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 6)
         layout.setSpacing(4)
         layout.addLayout(self.head)
         layout.addWidget(self.widget, 1)
+        self.widget.scene().sigMouseMoved.connect(self._on_moved)
         theme.manager().changed.connect(self._on_theme)
+
+    def _prepare_item(self) -> None:
+        self.item.showGrid(x=True, y=True, alpha=0.22)
+        self.item.setMenuEnabled(False)
+        self.item.hideButtons()
+        for side in ("left", "bottom"):
+            axis = self.item.getAxis(side)
+            axis.enableAutoSIPrefix(False)
+            axis.setStyle(tickTextOffset=6, hideOverlappingLabels=True)
+        self.legend = self.item.addLegend(offset=(-12, -12), labelTextSize="9pt", verSpacing=-4)
 
     # -- for subclasses ----------------------------------------------------------------------------
 
@@ -90,7 +116,11 @@ class Plot(QWidget):
         raise NotImplementedError  # every plot tells its own
 
     def redraw(self) -> None:
-        """Draw again with the colours in force."""
+        """Draw again what is to be seen, in the colours in force."""
+
+    def readout(self, at: QPointF) -> str:
+        """What lies at a place of the plot, in one line."""
+        return ""
 
     def show_empty(self, text: str) -> None:
         """Say why there is nothing to see; an empty text takes the message away."""
@@ -99,7 +129,7 @@ class Plot(QWidget):
         self._place_empty()
 
     def pen(self, colour: str, width: float = 1.0, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> object:
-        """A cosmetic pen."""
+        """A pen whose width does not change with the zoom."""
         return pg.mkPen(colour, width=width, style=style)
 
     # -- theme and layout --------------------------------------------------------------------------
@@ -112,9 +142,9 @@ class Plot(QWidget):
             axis = self.item.getAxis(side)
             axis.setPen(colours.plot_foreground)
             axis.setTextPen(colours.plot_foreground)
-            axis.setStyle(tickTextOffset=6)
         self.legend.setLabelTextColor(colours.plot_foreground)
-        self.legend.setBrush(pg.mkBrush(colours.plot_background + "d0" if len(colours.plot_background) == 7 else None))
+        self.legend.setBrush(pg.mkBrush(f"{colours.plot_background}d8"))
+        self.legend.setPen(pg.mkPen(colours.plot_grid))
 
     def _on_theme(self) -> None:
         self.apply_theme()
@@ -126,44 +156,69 @@ class Plot(QWidget):
         self._place_empty()
 
     def _place_empty(self) -> None:
-        self._empty.setGeometry(self.widget.rect().adjusted(60, 10, -20, -50))
+        self._empty.setGeometry(self.widget.rect().adjusted(70, 10, -20, -50))
+
+    # -- the pointer -------------------------------------------------------------------------------
+
+    def _on_moved(self, position: QPointF) -> None:
+        inside = self.box.sceneBoundingRect().contains(position)
+        self.value.setText(self.readout(self.box.mapSceneToView(position)) if inside else "")
 
     # -- copy and save -----------------------------------------------------------------------------
 
-    def _menu_button(self, name: str) -> QToolButton:
-        button = QToolButton(self, objectName=f"{name}_menu", text="Save ▾", toolTip="Copy or save this plot")
-        button.setAccessibleName(f"Copy or save: {self.title.text()}")
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(button)
-        menu.addAction("Copy picture", self.copy)
-        for label, kind in (("Save as PNG…", "png"), ("Save as SVG…", "svg"), ("Save values as CSV…", "csv")):
-            action = menu.addAction(label)
-            action.setData(kind)
-        menu.triggered.connect(self._on_menu)
-        button.setMenu(menu)
-        return button
+    def _make_actions(self, name: str) -> None:
+        self._button = QToolButton(self, objectName=f"{name}_menu", text="Save", toolTip="Copy or save this plot")
+        self._button.setAccessibleName(f"Copy or save: {self.title.text()}")
+        self._button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu = QMenu(self, objectName=f"{name}_actions")
+        entries = (("copy", "Copy picture", self.copy, QKeySequence(QKeySequence.StandardKey.Copy)),
+                   ("copy_values", "Copy values", self.copy_values, QKeySequence("Ctrl+Shift+C")),
+                   ("save", "Save picture or values…", self.choose_file, QKeySequence("Ctrl+Alt+S")),
+                   ("show_all", "Show everything", self.show_all, QKeySequence("Ctrl+0")))
+        for key, text, slot, shortcut in entries:
+            action = QAction(text, self, objectName=f"{name}_{key}", shortcut=shortcut)
+            # each plot has these: the one with the focus answers
+            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            action.triggered.connect(slot)
+            self.addAction(action)
+            self.menu.addAction(action)
+        self._button.setMenu(self.menu)
+        self.widget.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.widget.customContextMenuRequested.connect(self._on_context_menu)
 
-    def _on_menu(self, action: object) -> None:
-        kind = action.data()  # type: ignore[attr-defined]
-        if not kind:
-            return
-        name, _ = QFileDialog.getSaveFileName(self, "Save plot", f"{self.objectName()}.{kind}", f"*.{kind}")
-        if name:
-            self.save(Path(name if Path(name).suffix else f"{name}.{kind}"))
+    def _on_context_menu(self, position: QPoint) -> None:
+        self.menu.popup(self.widget.mapToGlobal(position))
+
+    def show_all(self) -> None:
+        """Undo zooming and moving."""
+        self.item.autoRange()
+        self.item.enableAutoRange()
+
+    def picture(self) -> Picture:
+        """The plot as it is seen, for saving."""
+        colours = theme.tokens()
+        return Picture(self.widget, self.title.text(), colours.plot_background, colours.plot_foreground)
 
     def copy(self) -> None:
         """Put the picture on the clipboard."""
-        QGuiApplication.clipboard().setPixmap(self.widget.grab())
+        QGuiApplication.clipboard().setPixmap(self.picture().pixmap())
+
+    def copy_values(self) -> None:
+        """Put the numbers on the clipboard, as CSV."""
+        QGuiApplication.clipboard().setText(self.table().csv())
+
+    def choose_file(self) -> None:
+        """Ask where to save and save there."""
+        name, kind = QFileDialog.getSaveFileName(self, "Save plot", f"{self.objectName()}.png",
+                                                 "Picture (*.png);;Drawing (*.svg);;Values (*.csv)")
+        if not name:
+            return
+        ending = kind[kind.find("*") + 1:kind.rfind(")")]
+        try:
+            self.save(Path(name if Path(name).suffix else name + ending))
+        except QuantiscopeError as error:
+            self.failed.emit(error)
 
     def save(self, path: Path) -> None:
-        """Write PNG, SVG or CSV, by the file's ending."""
-        if path.suffix == ".csv":
-            table = self.table()
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(table.header)
-                writer.writerows(table.rows)
-        elif path.suffix == ".svg":
-            SVGExporter(self.item).export(str(path))
-        else:
-            self.grab().save(str(path))
+        """Write PNG, SVG or CSV, by the file's ending; raises ProjectError."""
+        save(path, self.picture(), self.table())

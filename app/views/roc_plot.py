@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPointF, Qt
 from PySide6.QtWidgets import QWidget
 
 from app import theme
 from app.session import Session
-from app.views.plot_base import LogAxis, Plot, Table
-from core.candidate import Evaluation
+from app.views.plot_base import LogAxis, Plot
+from app.views.plot_export import Table
+from core.candidate import Candidate, Evaluation
 
 #: background efficiencies below this are not drawn: too few events
 FLOOR = 1e-3
+#: share of the plot's height around a curve within which it is meant
+REACH = 0.04
 EMPTY = "The ROC curves appear as soon as the model has been evaluated."
 
 
@@ -23,20 +26,25 @@ class RocPlot(Plot):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__("roc_plot", "ROC", {"left": LogAxis("left")}, parent)
         self._session = session
-        self.item.setLabel("bottom", "Signal efficiency")
-        self.item.setLabel("left", "Background efficiency")
-        self.item.setXRange(0, 1, padding=0.01)
-        self.item.setYRange(np.log10(FLOOR), 0, padding=0.01)
-        self.legend.setOffset((70, 10))
+        self.item.setLabel("bottom", "Signal efficiency (true positive rate)")
+        self.item.setLabel("left", "Background efficiency (false positive rate)")
+        self.legend.setOffset((14, 12))
         self._drawn: list[tuple[str, Evaluation]] = []
+        self.failed.connect(session.errorRaised)
         for signal in (session.projectChanged, session.selectionChanged, session.evaluationChanged):
             signal.connect(self.redraw)
         session.candidateAdded.connect(self._on_candidate)
         self.apply_theme()
+        self.show_all()
         self.redraw()
 
-    def _on_candidate(self, candidate: object) -> None:
-        if getattr(candidate, "id", None) == self._session.selected_id:
+    def show_all(self) -> None:
+        """The whole square, down to the floor."""
+        self.item.setXRange(0, 1, padding=0.01)
+        self.item.setYRange(np.log10(FLOOR), 0, padding=0.01)
+
+    def _on_candidate(self, candidate: Candidate) -> None:
+        if candidate.id == self._session.selected_id:
             self.redraw()
 
     def redraw(self) -> None:
@@ -47,25 +55,44 @@ class RocPlot(Plot):
         shown, label = (session.selected.evaluation, session.selected.id) if session.selected is not None else (
             session.evaluation, "the recipe, not trained")
         floats = session.float_evaluation
-        self._drawn = [(name, e) for name, e in ((label, shown), ("float", floats)) if e is not None]
+        self._drawn = [(name, e) for name, e in ((label, shown), ("float", floats)) if e is not None and e.roc]
         colours = theme.tokens()
         classes = list(dict.fromkeys(name for _, e in self._drawn for name in e.roc))
         for number, name in enumerate(classes):
             colour = colours.series[number % len(colours.series)]
+            dashed = None
             if floats is not None and name in floats.roc:
-                self._curve(floats, name, self.pen(colour, 1, Qt.PenStyle.DashLine))
+                dashed = self._curve(floats, name, self.pen(colour, 1, Qt.PenStyle.DashLine))
             if shown is not None and name in shown.roc:
                 curve = self._curve(shown, name, self.pen(colour, 2))
-                self.legend.addItem(curve, f"{name}  AUC {_area(shown, name)}{_float_area(floats, name)}")
-        self.title.setText(f"ROC of {label}" + (", float model dashed" if floats else "") if shown else "ROC")
+                self.legend.addItem(curve, f"{name}: AUC {_area(shown, name)}{_float_area(floats, name)}")
+            elif dashed is not None and floats is not None:
+                self.legend.addItem(dashed, f"{name}: AUC {_area(floats, name)}")
+        self.legend.setVisible(bool(classes))
+        self.title.setText(_title(label if shown is not None else "", floats is not None))
         self.show_empty("" if self._drawn else EMPTY)
 
-    def _curve(self, evaluation: Evaluation, name: str, pen: object) -> pg.PlotDataItem:
+    def _curve(self, evaluation: Evaluation, name: str, pen: object) -> pg.PlotCurveItem:
         fpr, tpr = (np.asarray(values, float) for values in evaluation.roc[name])
-        seen = fpr >= FLOOR / 2
-        curve = pg.PlotDataItem(tpr[seen], np.log10(fpr[seen]), pen=pen, antialias=True)
+        seen = fpr >= FLOOR / 10
+        # monotone, so antialiasing costs nothing
+        curve = pg.PlotCurveItem(tpr[seen], np.log10(fpr[seen]), pen=pen, antialias=True)
         self.item.addItem(curve)
         return curve
+
+    def readout(self, at: QPointF) -> str:
+        """The curve nearest to the pointer at this signal efficiency."""
+        height = self.box.viewRange()[1][1] - self.box.viewRange()[1][0]
+        nearest = (REACH * height, "")
+        for label, evaluation in self._drawn:
+            for name, (fprs, tprs) in evaluation.roc.items():
+                background = float(np.interp(at.x(), tprs, fprs))
+                distance = abs(np.log10(max(background, 1e-12)) - at.y())
+                if distance < nearest[0]:
+                    rejection = 1 / background if background else float("inf")
+                    nearest = (distance, f"{name} ({label}): signal efficiency {at.x():.3f},"
+                                         f" background {background:.4f}, rejection {rejection:.1f}")
+        return nearest[1]
 
     def table(self) -> Table:
         """One row a point of a curve, true values."""
@@ -74,10 +101,16 @@ class RocPlot(Plot):
         return Table(("model", "class", "background_efficiency", "signal_efficiency"), tuple(rows))
 
 
+def _title(label: str, floats: bool) -> str:
+    if label:
+        return f"ROC of {label}" + ("; float model dashed" if floats else "")
+    return "ROC of the float model" if floats else "ROC"
+
+
 def _area(evaluation: Evaluation, name: str) -> str:
     error = evaluation.auc_error.get(name)
     return f"{evaluation.auc[name]:.4f}" + (f" ± {error:.4f}" if error else "")
 
 
 def _float_area(floats: Evaluation | None, name: str) -> str:
-    return f"   (float {floats.auc[name]:.4f})" if floats is not None and name in floats.auc else ""
+    return f" (float {floats.auc[name]:.4f})" if floats is not None and name in floats.auc else ""

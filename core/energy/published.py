@@ -15,11 +15,12 @@ NAMES = ("BF", "Q6", "QE", "QB")
 
 
 class PublishedNetwork(msgspec.Struct, frozen=True, kw_only=True):
-    """One network of the paper; `source` says where its quantizers come from."""
+    """One network of the paper; `source` says where its quantizers come from, `accuracy` is the printed one."""
 
     name: str
     title: str
     source: str
+    accuracy: float | None = None
     model: ModelInfo
     recipe: Recipe
 
