@@ -60,6 +60,8 @@ def run_demo(out: Path, budget: float, monitor: Monitor, epochs: int = 3, events
     if chosen is None:
         raise SearchError("the search finished no candidate", remedy="Give it a larger --budget")
     monitor.log(f"chosen: {chosen.id}")
+    with Project.open(folder) as project:
+        project.save_recipe(chosen.recipe)
     export = _step(timings, "export", lambda: workflows.run(
         requests.Export(project=str(folder), candidate_id=chosen.id, flow="both", events=events), monitor))
     monitor.stage("pictures")
