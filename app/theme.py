@@ -12,6 +12,8 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
+import resources
+
 MODES = ("system", "light", "dark")
 
 
@@ -55,7 +57,7 @@ LIGHT = Tokens(
     series=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#3a9bd9", "#4b5563"),
 )
 DARK = Tokens(
-    name="dark", window="#1b1f26", base="#14171c", alternate="#191d23", raised="#232831", border="#3a414d",
+    name="dark", window="#20252d", base="#14171c", alternate="#191d23", raised="#2a303a", border="#454d5a",
     text="#e6e9ee", muted="#9aa4b2", disabled="#626b79", accent="#4aa3e8", accent_text="#08131f",
     selection="#1f4566", selection_text="#f1f6fb", success="#4cc38a", warning="#f0b050", danger="#ff7b72",
     plot_background="#14171c", plot_foreground="#c3cad5", plot_grid="#333a45",
@@ -182,8 +184,16 @@ def style_sheet(table: Tokens) -> str:
     QProgressBar {{ border: 1px solid {table.border}; border-radius: 4px; background: {table.base};
                     text-align: center; }}
     QProgressBar::chunk {{ background: {table.accent}; border-radius: 3px; }}
+    QCheckBox::indicator, QListView::indicator {{ width: 13px; height: 13px; border: 1px solid {table.muted};
+                                                   border-radius: 3px; background: {table.base}; }}
+    QCheckBox::indicator:checked, QListView::indicator:checked {{ background: {table.accent};
+        border-color: {table.accent}; image: url("{_check_mark(table)}"); }}
     QSplitter::handle {{ background: {table.window}; }}
     """
+
+
+def _check_mark(table: Tokens) -> str:
+    return resources.path(f"icons/check_{table.name}.svg").as_posix()
 
 
 def set_role(widget: QObject, role: str) -> None:

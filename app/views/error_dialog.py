@@ -94,6 +94,7 @@ class ErrorDialog(QDialog):
         self._body.addStretch(1)
         area = QScrollArea(self, objectName="error_area", widgetResizable=True)
         area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setAccessibleName("Errors, newest first")
         area.setWidget(body)
         self.close_button = QPushButton("Close", self, objectName="error_close", default=True)
         self.close_button.clicked.connect(self.close)

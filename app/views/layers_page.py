@@ -61,7 +61,7 @@ class LayersPage(QWidget):
         self.message = QLabel("", self, objectName="layer_message", wordWrap=True)
         theme.set_role(self.message, "error")
         self.message.hide()
-        self.roc = RocPlot(session, self)
+        self.roc = RocPlot(session, self, of_recipe=True)
         self._arrange()
         self.table.layers.rejected.connect(self._on_rejected)
         self.table.layers.accepted.connect(self.message.hide)

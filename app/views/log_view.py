@@ -10,21 +10,21 @@ from app.session import Session
 
 
 class LogView(QWidget):
-    """Every log line of every job."""
+    """Log lines: those of every job where a session is given, else those that `lines.add` is given."""
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session | None, parent: QWidget | None = None, name: str = "log") -> None:
         super().__init__(parent)
-        self.setObjectName("log_view")
+        self.setObjectName(f"{name}_view")
         self.lines = LogModel(self)
-        self.list = QListView(self, objectName="log_list")
+        self.list = QListView(self, objectName=f"{name}_list")
         self.list.setAccessibleName("Log")
         self.list.setModel(self.lines)
         self.list.setUniformItemSizes(True)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.list.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        self.copy_button = QPushButton("Copy all", self, objectName="log_copy")
-        self.clear_button = QPushButton("Clear", self, objectName="log_clear")
+        self.copy_button = QPushButton("Copy all", self, objectName=f"{name}_copy")
+        self.clear_button = QPushButton("Clear", self, objectName=f"{name}_clear")
         row = QHBoxLayout()
         row.addStretch(1)
         row.addWidget(self.copy_button)
@@ -34,7 +34,8 @@ class LogView(QWidget):
         layout.addWidget(self.list, 1)
         layout.addLayout(row)
         self._following = True
-        session.jobLogged.connect(self.lines.add)
+        if session is not None:
+            session.jobLogged.connect(self.lines.add)
         self.lines.rowsAboutToBeInserted.connect(self._before_lines)
         self.lines.rowsInserted.connect(self._after_lines)
         self.copy_button.clicked.connect(self._on_copy)

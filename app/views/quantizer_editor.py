@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QAbstractItemModel, QEvent, QModelIndex, QObject, QPersistentModelIndex, Qt
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from app.models.layer_table import FLOAT, QUANTIZER_ROLE, LayerTableModel
@@ -12,6 +12,7 @@ from core.quant.recipe import OUTPUT
 from core.quant.spec import parse
 
 Index = QModelIndex | QPersistentModelIndex
+_ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 _WIDTHS = (16, 12, 10, 8, 6, 5, 4, 3, 2)
 _WEIGHTS = [*(f"quantized_bits({bits},0,alpha=1)" for bits in _WIDTHS), "ternary(alpha='auto_po2')",
             "binary(alpha='auto_po2')", "quantized_po2(4)", FLOAT]
@@ -41,6 +42,21 @@ def problem(text: str) -> QuantizerError | None:
     return None
 
 
+class QuantizerEditor(QComboBox):
+    """A combo box that knows whether its list was opened.
+
+    Qt emits `activated` for a click in the list, and again when an editor that is being closed holds a text
+    of the list; `picking` tells the two apart.
+    """
+
+    picking = False
+
+    def showPopup(self) -> None:
+        """Open the list."""
+        self.picking = True
+        super().showPopup()
+
+
 class QuantizerDelegate(QStyledItemDelegate):
     """Opens a combo box with free text. A text that is no quantizer keeps the editor open and changes nothing."""
 
@@ -53,7 +69,7 @@ class QuantizerDelegate(QStyledItemDelegate):
     def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: Index) -> QWidget:
         """A combo box with the suggestions for the cell."""
         layer, parameter = self._model.data(index, QUANTIZER_ROLE)
-        editor = QComboBox(parent, objectName="quantizer_editor", editable=True)
+        editor = QuantizerEditor(parent, objectName="quantizer_editor", editable=True)
         editor.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         editor.setAccessibleName(f"Quantizer of the {parameter} of {layer}")
         editor.addItems(suggestions(self._model, index))
@@ -86,19 +102,22 @@ class QuantizerDelegate(QStyledItemDelegate):
 
     def eventFilter(self, editor: QObject, event: QEvent) -> bool:
         """Enter takes the text where it is a quantizer; else the editor stays and the message says why."""
-        if isinstance(event, QKeyEvent) and isinstance(editor, QComboBox) and event.type() == QEvent.Type.KeyPress \
-                and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        if not isinstance(editor, QuantizerEditor):
+            return super().eventFilter(editor, event)
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and event.key() in _ENTER:
             error = problem(editor.currentText())
             if error is not None:
                 self._model.rejected.emit(error)
             else:
                 self._finish(editor)
             return True
+        if isinstance(event, QFocusEvent) and event.lostFocus() and not editor.view().isVisible():
+            editor.picking = False
         return super().eventFilter(editor, event)
 
     def _on_activated(self, _: int) -> None:
         editor = self.sender()
-        if isinstance(editor, QComboBox):
+        if isinstance(editor, QuantizerEditor) and editor.picking:
             self._finish(editor)
 
     def _on_text(self, text: str) -> None:
@@ -109,6 +128,7 @@ class QuantizerDelegate(QStyledItemDelegate):
             line.style().unpolish(line)
             line.style().polish(line)
 
-    def _finish(self, editor: QComboBox) -> None:
+    def _finish(self, editor: QuantizerEditor) -> None:
+        editor.picking = False
         self.commitData.emit(editor)
         self.closeEditor.emit(editor, QStyledItemDelegate.EndEditHint.NoHint)

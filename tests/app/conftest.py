@@ -29,16 +29,32 @@ def fresh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_running():
-    """Fail a test that leaves a thread or a worker process alive."""
+def nothing_left_running(request: pytest.FixtureRequest):
+    """Fail a test that leaves a thread or a worker process alive; an application kept for a file checks at its end."""
     yield
+    if "parts" not in request.fixturenames:
+        check_nothing_runs()
+
+
+@pytest.fixture(scope="session")
+def still_running():
+    """The same check, for a fixture that lives longer than a test."""
+    return check_nothing_runs
+
+
+def check_nothing_runs() -> None:
+    """Assert that no QThread and no child process is alive; kills the processes that are."""
     gc.collect()
-    threads = [thread for thread in gc.get_objects() if isinstance(thread, QThread) and _running(thread)]
+    threads = running_threads()
     children = multiprocessing.active_children()
     for child in children:
         child.kill()
     assert not threads, f"threads left running: {threads}"
     assert not children, f"processes left running: {children}"
+
+
+def running_threads() -> list[QThread]:
+    return [thread for thread in gc.get_objects() if isinstance(thread, QThread) and _running(thread)]
 
 
 def _running(thread: QThread) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import app.jobs
 from app.jobs.job import Job, JobState
 from core.errors import DatasetError, QuantiscopeError, WorkerDiedError
 
@@ -158,12 +160,12 @@ def test_that_closing_ends_every_process(qtbot, runner):
     qtbot.waitUntil(lambda: not alive(pid), timeout=2000)
 
 
-def test_that_none_keeps_its_references(qtbot):
-    """PySide6 6.12.0 on Python 3.11 gives a reference of None away at each call and aborts in the end."""
-    from PySide6.QtCore import QObject
-
-    thing = QObject()
-    before = sys.getrefcount(None)
-    for _ in range(1000):
-        thing.setObjectName("a")
-    assert sys.getrefcount(None) > before - 100
+def test_that_signals_of_jobs_are_connected_to_methods_only():
+    """A lambda or a plain function connected to a signal of another thread would run in that thread."""
+    folder = Path(app.jobs.__file__).parent
+    for path in folder.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            assert not isinstance(node, ast.Lambda) or path.name == "worker.py", f"{path.name}:{node.lineno}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "connect":
+                assert isinstance(node.args[0], ast.Attribute), f"{path.name}:{node.lineno} {ast.unparse(node)}"

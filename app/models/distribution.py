@@ -1,0 +1,99 @@
+"""How a quantizer's representable values lie among the values it has to represent; plain numbers, no widgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from core.model_io import Weights, read_weights
+from core.quant import Quantizer, quantizer
+from core.quant.spec import in_force, parse
+
+BINS = 80
+#: grids of more values than this are drawn as a band, not as lines
+GRID_LINES = 300
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A histogram of values with what a quantizer does to them.
+
+    `edges` (n + 1) and `counts` (n) are the histogram; `grid` the representable values, None where they are
+    too many to list or depend on the values themselves (`scale` is then their spread); `low` and `high` the
+    range of the quantized values. `clipped` and `zeroed` count values outside that range and values other
+    than zero that become zero; `error` is the root mean square difference.
+    """
+
+    values: int
+    edges: np.ndarray
+    counts: np.ndarray
+    minimum: float
+    maximum: float
+    quantizer: str = ""
+    bits: float | None = None
+    grid: np.ndarray | None = None
+    low: float | None = None
+    high: float | None = None
+    levels: int | None = None
+    clipped: int = 0
+    zeroed: int = 0
+    error: float | None = None
+
+
+@lru_cache(maxsize=2)
+def weights_of(model: Path) -> Weights:
+    """Weights of a model file, read once; raises ModelFileError."""
+    return read_weights(model)
+
+
+def distribution(values: np.ndarray, text: str | None, parameter: str = "kernel") -> Distribution:
+    """Histogram of `values` (any shape) and the effect of the quantizer string `text` on them (None: float).
+
+    The quantizer is taken as it is in force: QKeras's alpha=None of a kernel is a scale found from the values.
+    A stochastic kind is shown as it is at inference.
+
+    Raises:
+        QuantizerError: `text` is not a quantizer.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    flat = array.ravel()
+    if not flat.size:
+        return Distribution(0, np.zeros(2), np.zeros(1), 0.0, 0.0)
+    if text is None:
+        return Distribution(flat.size, *_histogram(flat, flat), float(flat.min()), float(flat.max()))
+    made = quantizer(in_force(parse(text), parameter))
+    result = np.asarray(made(array.astype(np.float32)), dtype=np.float64).ravel()
+    scaled = made.spec.get("alpha") in ("auto", "auto_po2")
+    grid = np.unique(result) if scaled else made.grid()
+    shown = grid if grid is not None and len(grid) <= GRID_LINES else None
+    low, high = _range(made, grid, result)
+    step = _finest(grid)
+    outside = int(((flat > high + step / 2) | (flat < low - step / 2)).sum()) if not scaled else 0
+    return Distribution(flat.size, *_histogram(flat, result), float(flat.min()), float(flat.max()), str(made.spec),
+                        made.bits, shown, low, high, int(np.unique(result).size), outside,
+                        int(((result == 0) & (flat != 0)).sum()), float(np.sqrt(np.mean((result - flat) ** 2))))
+
+
+def _histogram(flat: np.ndarray, also: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low, high = min(flat.min(), also.min()), max(flat.max(), also.max())
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(flat, bins=BINS, range=(low, high))
+    return edges, counts
+
+
+def _range(made: Quantizer, grid: np.ndarray | None, result: np.ndarray) -> tuple[float, float]:
+    """Smallest and largest value that can come out, as far as that is known beforehand."""
+    fixed = made.fixed_point()
+    if fixed is not None:
+        return fixed.minimum, fixed.maximum
+    ends = grid if grid is not None else result
+    return float(ends.min()), float(ends.max())
+
+
+def _finest(grid: np.ndarray | None) -> float:
+    """The least distance of two representable values; 0 where they are not listed."""
+    return float(np.diff(grid).min()) if grid is not None and len(grid) > 1 else 0.0
