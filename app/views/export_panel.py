@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QPlainTextEdit,
     QProgressBar,
     QPushButton,
     QSpinBox,
@@ -21,76 +21,62 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.jobs.job import Job
 from app.session import Session
+from app.views.log_view import LogView
 from app.views.report_view import ReportView
-from core.errors import Cancelled, QuantiscopeError
+from app.views.status_bar import duration
+from core.errors import QuantiscopeError
 from core.events import LogLine, Progress
-from core.hls.parts import parts
-from core.hls.report import ExportReport
-from core.hls.tools import Tool, survey
+from core.hls.parts import parts, source
+from core.hls.tools import Tool, find_tool
 from core.requests import Export
 
-FLOWS = {"both": "RTL and C++, both proved", "rtl": "RTL (alkaid, Yosys)", "hls4ml": "hls4ml project for Vitis"}
-NEEDED = {"both": ("hls4ml", "alkaid", "verilator", "yosys", "g++"), "rtl": ("alkaid", "verilator", "yosys", "g++"),
-          "hls4ml": ("hls4ml", "g++")}
-LOG_LINES = 5000
+FLOWS = {"both": "RTL and C++, both proved", "rtl": "RTL only (alkaid, Yosys)",
+         "hls4ml": "C++ only (hls4ml project for Vitis)"}
+_CPP = ("hls4ml", "g++")
+_RTL = ("alkaid", "verilator", "perl", "g++", "make", "yosys")
+NEEDED = {"both": tuple(dict.fromkeys(_CPP + _RTL)), "rtl": _RTL, "hls4ml": _CPP}
+FORM_WIDTH = 330
+FIELD_HEIGHT = 28
 
 
 class ExportPanel(QWidget):
-    """The export form on the left, its log and report on the right."""
+    """The export form on the left, its report and log on the right."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("export_panel")
         self._session = session
-        self._tools: dict[str, Tool] = {tool.name: tool for tool in survey()}
+        self._tools: dict[str, Tool] = {}
+        self._job: Job | None = None
         self.report = ReportView(self)
-        self.log = QPlainTextEdit(self, objectName="export_log", readOnly=True, maximumBlockCount=LOG_LINES)
-        self.log.setAccessibleName("Log of the export")
-        self.log.setPlaceholderText("The tools' output appears here while they run.")
-        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.log = LogView(None, self, "export_log")
+        self.log.list.setAccessibleName("Log of the export")
         left = self._build_form()
-        right = QSplitter(Qt.Orientation.Vertical, self, objectName="export_splitter")
-        right.addWidget(self.report)
-        right.addWidget(self.log)
-        right.setStretchFactor(1, 1)
+        self.splitter = QSplitter(Qt.Orientation.Vertical, self, objectName="export_splitter")
+        self.splitter.addWidget(self.report)
+        self.splitter.addWidget(self.log)
+        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setChildrenCollapsible(False)
         layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 12, 12, 8)
         layout.addWidget(left)
-        layout.addWidget(right, 1)
+        layout.addWidget(self.splitter, 1)
         session.projectChanged.connect(self._on_project)
         session.selectionChanged.connect(self._on_selection)
         session.exportStateChanged.connect(self._on_state)
         session.exportFinished.connect(self.report.show_report)
-        session.jobLogged.connect(self._on_log)
-        session.jobStage.connect(self._on_stage)
-        session.jobProgress.connect(self._on_progress)
-        session.errorRaised.connect(self._on_error)
         self._on_project()
 
     def _build_form(self) -> QWidget:
-        defaults = Export(project="", candidate_id="")
         box = QWidget(self, objectName="export_form")
-        box.setFixedWidth(330)
+        box.setFixedWidth(FORM_WIDTH)
         self.candidate = QLabel("", box, objectName="export_candidate", wordWrap=True)
-        self.flow = QComboBox(box, objectName="export_flow", toolTip="What is generated and checked")
-        for key, label in FLOWS.items():
-            self.flow.addItem(label, key)
-        self.part = QComboBox(box, objectName="export_part", toolTip="The FPGA; percentages are of its resources")
-        for part in parts():
-            self.part.addItem(f"{part.family}", part.name)
-            tip = f"{part.name}: {part.lut:,} LUT, {part.ff:,} FF, {part.dsp:,} DSP"
-            self.part.setItemData(self.part.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.part.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.clock = QDoubleSpinBox(box, objectName="export_clock", minimum=0.5, maximum=1000, decimals=2,
-                                    value=defaults.clock_ns, suffix=" ns", toolTip="Clock period; 5 ns are 200 MHz")
-        self.events = QSpinBox(box, objectName="export_events", minimum=1, maximum=1_000_000, value=defaults.events,
-                               toolTip="Test events on which Keras and the firmware are compared")
-        form = QFormLayout()
-        form.addRow("Candidate", self.candidate)
-        for label, widget in (("Flow", self.flow), ("Part", self.part), ("Clock", self.clock), ("Events", self.events)):
-            widget.setAccessibleName(label)
-            form.addRow(label, widget)
+        self._build_fields(box)
         self.tools = QLabel("", box, objectName="export_tools", wordWrap=True)
+        self.tools.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.tools.setAccessibleName("Tools that are needed")
         self.start = QPushButton("Generate and synthesize", box, objectName="export_start")
         theme.set_role(self.start, "primary")
         self.cancel = QPushButton("Cancel", box, objectName="export_cancel")
@@ -100,15 +86,38 @@ class ExportPanel(QWidget):
         theme.set_role(self.stage, "muted")
         layout = QVBoxLayout(box)
         layout.setContentsMargins(0, 0, 8, 0)
-        layout.addLayout(form)
+        layout.addLayout(self.form)
         for widget in (self.tools, self.start, self.cancel, self.bar, self.stage):
             layout.addWidget(widget)
         layout.addStretch(1)
-        self.flow.currentIndexChanged.connect(self._show_tools)
+        self.flow.currentIndexChanged.connect(self._on_flow)
         self.start.clicked.connect(self._on_start)
         self.cancel.clicked.connect(self._session.cancel_export)
-        self._show_tools()
         return box
+
+    def _build_fields(self, box: QWidget) -> None:
+        defaults = Export(project="", candidate_id="")
+        self.flow = QComboBox(box, objectName="export_flow", toolTip="What is generated and checked")
+        for key, label in FLOWS.items():
+            self.flow.addItem(label, key)
+        self.part = QComboBox(box, objectName="export_part", toolTip=f"The FPGA; totals from: {source()}")
+        for part in parts():
+            self.part.addItem(f"{part.family} ({part.name})", part.name)
+            tip = f"{part.name}: {part.lut:,} LUT, {part.ff:,} FF, {part.dsp:,} DSP, {part.bram:,} BRAM"
+            self.part.setItemData(self.part.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.part.setCurrentIndex(max(self.part.findData(defaults.part), 0))
+        self.part.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.clock = QDoubleSpinBox(box, objectName="export_clock", minimum=0.5, maximum=1000, decimals=2,
+                                    value=defaults.clock_ns, suffix=" ns", toolTip="Clock period; 5 ns are 200 MHz")
+        self.events = QSpinBox(box, objectName="export_events", minimum=1, maximum=1_000_000, value=defaults.events,
+                               toolTip="Test events on which Keras and the firmware are compared")
+        self.form = QFormLayout()
+        self.form.addRow("Candidate", self.candidate)
+        for label, widget in (("Flow", self.flow), ("Part", self.part), ("Clock", self.clock),
+                              ("Events", self.events)):
+            widget.setAccessibleName(label)
+            widget.setMinimumHeight(FIELD_HEIGHT)
+            self.form.addRow(label, widget)
 
     # -- acting ------------------------------------------------------------------------------------
 
@@ -118,69 +127,98 @@ class ExportPanel(QWidget):
                 "events": self.events.value()}
 
     def _on_start(self) -> None:
-        self.log.clear()
+        self.log.lines.clear()
         self._session.start_export(**self.request_fields())
 
-    # -- following ---------------------------------------------------------------------------------
+    # -- following the session ---------------------------------------------------------------------
 
     def _on_project(self) -> None:
-        exports: list[ExportReport] = self._session.exports
-        self.report.show_report(exports[-1] if exports else None)
+        exports = self._session.exports
+        self.report.show_report(exports[-1] if exports and self._session.project is not None else None)
         self._on_selection()
-        self._on_state(self._session.export_state)
 
     def _on_selection(self) -> None:
         chosen = self._session.selected
         if chosen is None:
-            self.candidate.setText("none: select a point of the front")
+            self.candidate.setText("None: select a point of the Pareto front.")
         else:
-            self.candidate.setText(f"{chosen.id}: accuracy {chosen.evaluation.accuracy:.4f},"
-                                   f" {chosen.costs.energy_pj:.0f} pJ")
+            self.candidate.setText(f"{chosen.id}: accuracy {100 * chosen.evaluation.accuracy:.2f} %,"
+                                   f" {chosen.costs.energy_pj:.0f} pJ, {chosen.costs.parameter_bits} bits")
         self._on_state(self._session.export_state)
 
     def _on_state(self, state: str) -> None:
         idle = state == "idle"
-        missing = [name for name in NEEDED[self.flow.currentData()] if not self._tools[name].found]
-        self.start.setEnabled(idle and self._session.selected is not None and not missing)
+        ready = all(tool.found for tool in self._needed())
+        self.start.setEnabled(idle and self._session.selected is not None and ready)
         self.cancel.setEnabled(state == "running")
         self.cancel.setText("Stopping…" if state == "stopping" else "Cancel")
         self.bar.setVisible(not idle)
         self.stage.setVisible(not idle)
         for widget in (self.flow, self.part, self.clock, self.events):
             widget.setEnabled(idle)
+        job = self._session.export_job
+        if not idle and job is not None and job is not self._job:
+            self._follow(job)
+
+    def _follow(self, job: Job) -> None:
+        self._job = job
+        self.bar.setMaximum(0)
+        self.stage.setText("Starting…")
+        job.logged.connect(self._on_log)
+        job.stage.connect(self._on_stage)
+        job.progress.connect(self._on_progress)
+        job.failed.connect(self._on_failed)
+        job.cancelled.connect(self._on_cancelled)
 
     def _on_stage(self, name: str) -> None:
-        if self._session.export_state != "idle":
-            self.bar.setMaximum(0)
-            self.stage.setText(f"{name[:1].upper()}{name[1:]}…")
+        self.bar.setMaximum(0)
+        self.stage.setText(f"{name[:1].upper()}{name[1:]}…")
+        self.log.lines.add(LogLine(f"— {name} —"))
 
     def _on_progress(self, progress: Progress) -> None:
-        if self._session.export_state == "idle" or not progress.total:
+        if progress.total <= 0:
             return
         self.bar.setMaximum(1000)
-        self.bar.setValue(int(1000 * progress.done / progress.total))
-        left = f", about {progress.remaining_s:.0f} s left" if progress.remaining_s is not None else ""
-        self.stage.setText(f"{progress.message}: {progress.done:.0f} of {progress.total:.0f}{left}")
+        self.bar.setValue(int(1000 * min(progress.done / progress.total, 1.0)))
+        what, _, unit = progress.message.rpartition(", ")
+        left = f", {duration(progress.remaining_s)}" if progress.remaining_s is not None else ""
+        self.stage.setText(f"{what[:1].upper()}{what[1:]}: {progress.done:.0f} of {progress.total:.0f} {unit}{left}")
 
     def _on_log(self, line: LogLine) -> None:
-        if self._session.export_state == "idle" or line.level == "debug":
-            return
-        text = html.escape(f"{line.source}: {line.text}" if line.source else line.text)
-        if line.level == "error":
-            text = f'<span style="color:{theme.tokens().danger}; font-weight:600">{text}</span>'
-        self.log.appendHtml(text)
+        if line.level != "debug":
+            self.log.lines.add(line)
 
-    def _on_error(self, error: QuantiscopeError | Cancelled) -> None:
-        if self._session.export_state != "idle":
-            self._on_log(LogLine(str(error), "error"))
+    def _on_failed(self, error: QuantiscopeError) -> None:
+        self.log.lines.add(LogLine(str(error), "error"))
+
+    def _on_cancelled(self) -> None:
+        self.log.lines.add(LogLine("Cancelled; what was stored before stays.", "warning"))
+
+    # -- tools -------------------------------------------------------------------------------------
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look again which tools there are: one may have been installed meanwhile."""
+        super().showEvent(event)
+        self._tools = {name: tool for name, tool in self._tools.items() if tool.found}
+        self._on_flow()
+
+    def _on_flow(self, *_: object) -> None:
+        if self.isVisible():
+            for name in NEEDED[self.flow.currentData()]:
+                if name not in self._tools:
+                    self._tools[name] = find_tool(name)
+        self._show_tools()
+        self._on_state(self._session.export_state)
+
+    def _needed(self) -> list[Tool]:
+        """The flow's tools as far as they were looked up."""
+        return [self._tools[name] for name in NEEDED[self.flow.currentData()] if name in self._tools]
 
     def _show_tools(self) -> None:
-        lines = []
-        for name in NEEDED[self.flow.currentData()]:
-            tool = self._tools[name]
-            lines.append(f"✓ {name} {tool.version}" if tool.found else
-                         f"✗ {name} is missing ({html.escape(tool.purpose)}). Install it with:<br><code>"
-                         f"{html.escape(tool.install)}</code>")
+        colours = theme.tokens()
+        found = [f"{tool.name} {tool.version}".strip() for tool in self._needed() if tool.found]
+        lines = [f'<span style="color:{colours.success}">✓</span> {html.escape(", ".join(found))}'] if found else []
+        lines += [f'<span style="color:{colours.danger}">✗ {tool.name} is missing</span>: it'
+                  f" {html.escape(tool.purpose)}. Install it with<br><code>{html.escape(tool.install)}</code>"
+                  for tool in self._needed() if not tool.found]
         self.tools.setText("<br>".join(lines))
-        if hasattr(self, "start"):
-            self._on_state(self._session.export_state)

@@ -190,7 +190,7 @@ class ParetoPlot(Plot):
         self._float.setVisible(best is not None)
         if best is not None:
             self._float.setValue(best * quality.scale)
-            self._float_label.setFormat(f"float model {best * quality.scale:.4g}")
+            self._float_label.setFormat(f"float model: {best * quality.scale:.4g}")
         here = self.points.x[:1] or ([place[0]] if place else [])
         self._float_anchor.setData(pos=[(x, best * quality.scale) for x in here] if best is not None else [])
         self._draw_papers()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyqtgraph as pg
-from PySide6.QtCore import QPoint, QPointF, Qt, Signal
+from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 
@@ -19,7 +19,20 @@ from core.errors import QuantiscopeError
 pg.setConfigOptions(antialias=False)
 
 
-class LogAxis(pg.AxisItem):
+#: half a tick label: as much as one may stand over the end of an axis, horizontally and vertically
+OVERHANG = (20, 9)
+
+
+class Axis(pg.AxisItem):
+    """An axis that keeps the labels at its two ends; with a grid, pyqtgraph leaves them out."""
+
+    def boundingRect(self) -> QRectF:
+        """The axis and what stands over its ends."""
+        over, above = (OVERHANG[0], 0) if self.orientation in ("bottom", "top") else (0, OVERHANG[1])
+        return super().boundingRect().adjusted(-over, -above, over, above)
+
+
+class LogAxis(Axis):
     """Ticks for values that were drawn as their logarithm to base 10; the labels are the true values."""
 
     def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
@@ -75,7 +88,7 @@ class Plot(QWidget):
         theme.set_role(self.title, "heading")
         self.value = QLabel("", self, objectName=f"{name}_value")
         theme.set_role(self.value, "muted")
-        self.widget = pg.PlotWidget(self, axisItems=axes or {})
+        self.widget = pg.PlotWidget(self, axisItems={"left": Axis("left"), "bottom": Axis("bottom"), **(axes or {})})
         self.widget.setObjectName(f"{name}_canvas")
         self.widget.setAccessibleName(title)
         self.widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -106,7 +119,8 @@ class Plot(QWidget):
         for side in ("left", "bottom"):
             axis = self.item.getAxis(side)
             axis.enableAutoSIPrefix(False)
-            axis.setStyle(tickTextOffset=6, hideOverlappingLabels=True)
+            axis.setStyle(tickTextOffset=6, hideOverlappingLabels=OVERHANG[0])
+        self.item.setContentsMargins(2, 8, 18, 2)  # room for half a label at the ends of the axes
         self.legend = self.item.addLegend(offset=(-12, -12), labelTextSize="9pt", verSpacing=-4)
 
     # -- for subclasses ----------------------------------------------------------------------------

@@ -94,6 +94,8 @@ class Picture:
         generator.setOutputDevice(buffer)
         generator.setSize(self.size())
         generator.setViewBox(QRect(0, 0, self.size().width(), self.size().height()))
+        # pyqtgraph's axes are recorded at the screen's resolution
+        generator.setResolution(self.canvas.logicalDpiX())
         generator.setTitle(self.title)
         painter = QPainter(generator)
         with _real_shapes(self.canvas):

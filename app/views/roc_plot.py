@@ -1,4 +1,4 @@
-"""ROC of every class against the rest: the float model dashed, the selected candidate (or the recipe) solid."""
+"""ROC of every class against the rest: the float model dashed, the selected candidate or the recipe solid."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ EMPTY = "The ROC curves appear as soon as the model has been evaluated."
 
 
 class RocPlot(Plot):
-    """Horizontal: signal efficiency. Vertical, logarithmic: background efficiency; lower is better."""
+    """Horizontal: signal efficiency. Vertical, logarithmic: background efficiency; lower is better.
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__("roc_plot", "ROC", {"left": LogAxis("left")}, parent)
+    Args:
+        of_recipe: follow the recipe being edited; else the selected candidate, the recipe while there is none.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None, of_recipe: bool = False) -> None:
+        super().__init__("recipe_roc_plot" if of_recipe else "roc_plot", "ROC", {"left": LogAxis("left")}, parent)
         self._session = session
+        self._of_recipe = of_recipe
         self.item.setLabel("bottom", "Signal efficiency (true positive rate)")
         self.item.setLabel("left", "Background efficiency (false positive rate)")
         self.legend.setOffset((14, 12))
@@ -52,7 +57,8 @@ class RocPlot(Plot):
         self.item.clear()
         self.legend.clear()
         session = self._session
-        shown, label = (session.selected.evaluation, session.selected.id) if session.selected is not None else (
+        chosen = None if self._of_recipe else session.selected
+        shown, label = (chosen.evaluation, chosen.id) if chosen is not None else (
             session.evaluation, "the recipe, not trained")
         floats = session.float_evaluation
         self._drawn = [(name, e) for name, e in ((label, shown), ("float", floats)) if e is not None and e.roc]

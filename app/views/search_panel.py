@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -22,25 +22,61 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.session import Session
+from app.views.status_bar import duration
 from core.errors import QuantizerError
 from core.events import Progress
 from core.quant.spec import parse
 from core.requests import Search
 from core.search.front import candidate_front
-from core.search.space import default_options
+from core.search.space import default_options, is_open
 
 METHODS = {"nsga2": "NSGA-II (evolution)", "tpe": "TPE (Bayesian)", "random": "Random"}
 TYPES = {"kernel": "Kernels", "bias": "Biases", "output": "Activations"}
+CALIBRATED = "Its integer bits are chosen for each layer from the range of the values"
+FIELD_HEIGHT = 28
+
+
+class CheckList(QListWidget):
+    """Texts to tick, by mouse or space bar."""
+
+    def __init__(self, name: str, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName(name)
+        self.setAccessibleName(title)
+
+    def add(self, text: str, ticked: bool, tip: str = "") -> None:
+        """Append a text."""
+        item = QListWidgetItem(text, self)
+        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+        item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+        item.setToolTip(tip)
+
+    def chosen(self) -> list[str]:
+        """The ticked texts."""
+        items = (self.item(row) for row in range(self.count()))
+        return [item.text() for item in items if item.checkState() == Qt.CheckState.Checked]
+
+    def tick(self, text: str) -> bool:
+        """Tick a text that is there; False where it is not."""
+        found = self.findItems(text, Qt.MatchFlag.MatchExactly)
+        for item in found:
+            item.setCheckState(Qt.CheckState.Checked)
+        return bool(found)
 
 
 class OptionList(QWidget):
-    """Quantizer strings one parameter type may take: tick, or type another and press Enter."""
+    """Quantizer strings one parameter type may take: tick, or type another and press Enter.
+
+    Signals:
+        changed(): another set is ticked.
+    """
+
+    changed = Signal()
 
     def __init__(self, parameter: str, options: list[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName(f"options_{parameter}")
-        self.list = QListWidget(self, objectName=f"options_{parameter}_list")
-        self.list.setAccessibleName(f"Quantizers allowed for {TYPES[parameter].lower()}")
+        self.list = CheckList(f"options_{parameter}_list", f"Quantizers allowed for {TYPES[parameter].lower()}", self)
         self.entry = QLineEdit(self, objectName=f"options_{parameter}_entry",
                                placeholderText="Add another, for example quantized_bits(5,0,alpha=1)")
         self.entry.setAccessibleName(f"Another quantizer for {TYPES[parameter].lower()}")
@@ -55,16 +91,17 @@ class OptionList(QWidget):
         for text in options:
             self._add(text)
         self.entry.returnPressed.connect(self._on_entered)
+        self.list.itemChanged.connect(self._on_ticked)
 
     def chosen(self) -> list[str]:
         """The ticked strings."""
-        rows = (self.list.item(row) for row in range(self.list.count()))
-        return [item.text() for item in rows if item.checkState() == Qt.CheckState.Checked]
+        return self.list.chosen()
 
     def _add(self, text: str) -> None:
-        item = QListWidgetItem(text, self.list)
-        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-        item.setCheckState(Qt.CheckState.Checked)
+        self.list.add(text, True, CALIBRATED if is_open(text) else "")
+
+    def _on_ticked(self, *_: object) -> None:
+        self.changed.emit()
 
     def _on_entered(self) -> None:
         text = self.entry.text().strip()
@@ -76,7 +113,9 @@ class OptionList(QWidget):
             return
         self.message.hide()
         self.entry.clear()
-        self._add(text)
+        if not self.list.tick(text):
+            self._add(text)
+        self.changed.emit()
 
 
 class SearchPanel(QWidget):
@@ -118,18 +157,25 @@ class SearchPanel(QWidget):
                                toolTip="Training epochs for each candidate, from the float weights")
         self.seed = QSpinBox(self, objectName="search_seed", minimum=0, maximum=2**31 - 1, value=defaults.seed,
                              toolTip="The same seed gives the same candidates")
-        self.frozen = QLineEdit(self, objectName="search_frozen", placeholderText="none",
-                                toolTip="Layers that keep the quantizers of the table, separated by commas")
         self.form = QFormLayout()
         for label, widget in (("Method", self.method), ("Time", self.seconds), ("Candidates", self.trials),
-                              ("Epochs each", self.epochs), ("Seed", self.seed), ("Frozen layers", self.frozen)):
+                              ("Epochs each", self.epochs), ("Seed", self.seed)):
             widget.setAccessibleName(label)
+            widget.setMinimumHeight(FIELD_HEIGHT)
             self.form.addRow(label, widget)
         self.tabs = QTabWidget(self, objectName="search_options")
+        self.tabs.setAccessibleName("Quantizers to choose from")
         self.options = {}
         for parameter, options in default_options().items():
             self.options[parameter] = OptionList(parameter, options, self)
             self.tabs.addTab(self.options[parameter], TYPES[parameter])
+            self.options[parameter].changed.connect(self._check)
+        self.frozen = CheckList("search_frozen", "Layers that keep the quantizers of the table", self)
+        self.tabs.addTab(self.frozen, "Frozen")
+        self.tabs.setTabToolTip(self.tabs.count() - 1, "Layers that keep the quantizers of the table")
+        self.tabs.setStyleSheet("QTabBar::tab { padding: 7px 10px; }")  # four tabs fit a narrow panel
+        for spin in (self.seconds, self.trials):
+            spin.valueChanged.connect(self._check)
 
     def _buttons(self) -> None:
         self.start = QPushButton("Start search", self, objectName="search_start")
@@ -154,11 +200,20 @@ class SearchPanel(QWidget):
 
     def request_fields(self) -> dict[str, object]:
         """What the form asks for, as fields of core.requests.Search."""
-        frozen = [name.strip() for name in self.frozen.text().split(",") if name.strip()]
         return {"method": self.method.currentData(), "trials": self.trials.value() or None,
                 "seconds": self.seconds.value() or None, "epochs": self.epochs.value(), "seed": self.seed.value(),
                 "options": {parameter: chosen.chosen() for parameter, chosen in self.options.items()},
-                "frozen": frozen}
+                "frozen": self.frozen.chosen()}
+
+    def problem(self) -> str:
+        """Why the form cannot be used as it is; empty when it can."""
+        if not self.seconds.value() and not self.trials.value():
+            return "Limit the time or the number of candidates."
+        empty = [TYPES[parameter] for parameter, options in self.options.items() if not options.chosen()]
+        return f"Tick at least one quantizer under {empty[0]}." if empty else ""
+
+    def _check(self, *_: object) -> None:
+        self._on_state(self._session.search_state)
 
     def _on_start(self) -> None:
         self._session.start_search(**self.request_fields())
@@ -173,32 +228,38 @@ class SearchPanel(QWidget):
 
     def _on_project(self) -> None:
         self.bar.setValue(0)
-        self.progress_text.clear()
+        self.frozen.clear()
+        for layer in self._session.info.layers if self._session.info is not None else ():
+            if layer.quantizable:
+                self.frozen.add(layer.name, False, layer.class_name)
         self._on_state(self._session.search_state)
         self._on_candidates()
 
     def _on_state(self, state: str) -> None:
         idle = state == "idle"
-        self.start.setEnabled(idle and self._session.project is not None)
+        problem = self.problem()
+        self.start.setEnabled(idle and self._session.project is not None and not problem)
         self.start.setText("Start search" if not self._session.candidates else "Continue search")
         self.pause.setEnabled(state in ("running", "paused"))
         self.pause.setText("Resume" if state == "paused" else "Pause")
         self.stop.setEnabled(state in ("running", "paused"))
         self.stop.setText("Stopping…" if state == "stopping" else "Stop")
-        for widget in (self.method, self.seconds, self.trials, self.epochs, self.seed, self.frozen, self.tabs):
+        for widget in (self.method, self.seconds, self.trials, self.epochs, self.seed, self.tabs):
             widget.setEnabled(idle)
         if state == "paused":
             self.progress_text.setText("Paused")
         if idle:
             self.bar.setValue(0)
-            self.progress_text.clear()
+            self.progress_text.setText(problem)
+        theme.set_role(self.progress_text, "error" if idle and problem else "muted")
 
     def _on_progress(self, progress: Progress) -> None:
         if not progress.message.startswith("search"):
             return
         self.bar.setValue(int(1000 * progress.done / progress.total) if progress.total else 0)
-        left = f", about {progress.remaining_s:.0f} s left" if progress.remaining_s is not None else ""
-        self.progress_text.setText(f"{progress.message}: {progress.done:.0f} of {progress.total:.0f}{left}")
+        unit = progress.message.rpartition(", ")[2]
+        left = f", {duration(progress.remaining_s)}" if progress.remaining_s is not None else ""
+        self.progress_text.setText(f"{progress.done:.0f} of {progress.total:.0f} {unit}{left}")
 
     def _on_candidates(self, *_: object) -> None:
         candidates = list(self._session.candidates.values())
@@ -206,6 +267,7 @@ class SearchPanel(QWidget):
             self.summary.setText("No candidate yet.")
             return
         front = candidate_front(candidates)
-        best = f" Best accuracy {front[0].evaluation.accuracy:.4f}, least energy on the front" \
+        best = f" Best accuracy {100 * front[0].evaluation.accuracy:.2f} %, least energy on the front" \
                f" {front[-1].costs.energy_pj:.0f} pJ." if front else ""
-        self.summary.setText(f"{len(candidates)} candidates, {len(front)} on the front.{best}")
+        noun = "candidate" if len(candidates) == 1 else "candidates"
+        self.summary.setText(f"{len(candidates)} {noun}, {len(front)} on the front.{best}")

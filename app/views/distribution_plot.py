@@ -1,0 +1,133 @@
+"""Histogram of one weight tensor with the values its quantizer can represent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtWidgets import QWidget
+
+from app import theme
+from app.models.distribution import Distribution, distribution, weights_of
+from app.session import Session
+from app.views.plot_base import Plot
+from app.views.plot_export import Table
+from core.errors import QuantiscopeError
+from core.quant.recipe import OUTPUT
+
+EMPTY = "Select a weight's quantizer in the table to see its values here."
+ACTIVATIONS = "Only weights are shown here: the values of activations are not recorded."
+
+
+class DistributionPlot(Plot):
+    """Follows the quantizer of one parameter of one layer: call `show_quantizer`."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__("distribution_plot", "Distribution", None, parent)
+        self._session = session
+        self._shown: tuple[str, str] | None = None
+        self._distribution: Distribution | None = None
+        self.item.setLabel("bottom", "Value of the weight")
+        self.item.setLabel("left", "Weights in a bin")
+        self._bars = pg.BarGraphItem(x=[], height=[], width=1)
+        self._grid = pg.PlotCurveItem(connect="pairs")
+        self._range = pg.LinearRegionItem(movable=False)
+        self._range.setZValue(-10)
+        for entry in (self._range, self._bars, self._grid):
+            self.item.addItem(entry)
+        self.legend.setOffset((-12, 12))
+        self.failed.connect(session.errorRaised)
+        session.projectChanged.connect(self._on_project)
+        session.recipeChanged.connect(self.redraw)
+        self.apply_theme()
+        self.redraw()
+
+    def show_quantizer(self, layer: str, parameter: str) -> None:
+        """Show this parameter of this layer from now on; an empty layer shows none."""
+        self._shown = (layer, parameter) if layer else None
+        self.redraw()
+        self.show_all()
+
+    def _on_project(self) -> None:
+        self._shown = None
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the tensor with the quantizer it has now."""
+        found, why = self._find()
+        self._distribution = found
+        name = " of ".join(reversed(self._shown)) if self._shown else ""
+        self.title.setText(f"Values: {name}" if name else "Values")
+        self.show_empty(why)
+        self._draw(found)
+
+    def _find(self) -> tuple[Distribution | None, str]:
+        project = self._session.project
+        if self._shown is None or project is None:
+            return None, EMPTY
+        layer, parameter = self._shown
+        if parameter == OUTPUT:
+            return None, ACTIVATIONS
+        try:
+            values = weights_of(project.model_path).get(layer, {}).get(parameter)
+            if values is None:
+                return None, f"{layer} has no {parameter}."
+            return distribution(values, self._session.quantizer(layer, parameter), parameter), ""
+        except QuantiscopeError as error:
+            return None, str(error)
+
+    def _draw(self, found: Distribution | None) -> None:
+        colours = theme.tokens()
+        self.legend.clear()
+        self.legend.setVisible(found is not None)
+        for entry in (self._bars, self._grid, self._range):
+            entry.setVisible(found is not None)
+        if found is None:
+            self._bars.setOpts(x=[], height=[], width=1)
+            self._grid.setData([], [])
+            return
+        width = float(found.edges[1] - found.edges[0])
+        self._bars.setOpts(x=(found.edges[:-1] + found.edges[1:]) / 2, height=found.counts, width=width,
+                           brush=pg.mkBrush(colours.series[0]), pen=pg.mkPen(colours.plot_background))
+        self.legend.addItem(self._bars, f"{found.values} weights, {found.minimum:.3g} to {found.maximum:.3g}")
+        quantized = found.low is not None
+        self._range.setVisible(quantized)
+        self._grid.setVisible(found.grid is not None)
+        if not quantized:
+            return
+        self._range.setRegion((found.low, found.high))
+        self._range.setBrush(pg.mkBrush(f"{colours.series[2]}28"))
+        for line in self._range.lines:
+            line.setPen(self.pen(colours.series[2], 1, Qt.PenStyle.DashLine))
+        marks = found.grid if found.grid is not None else np.zeros(0)
+        self._grid.setData(np.repeat(marks, 2), np.tile([0.0, float(found.counts.max()) / 8], len(marks)))
+        self._grid.setPen(self.pen(colours.series[1], 1))
+        self._explain(found)
+
+    def _explain(self, found: Distribution) -> None:
+        """What the quantizer does, as legend entries."""
+        levels = f"{found.levels} different values after it" if found.grid is None else \
+            f"{len(found.grid)} representable values, {found.levels} of them used"
+        for text in (found.quantizer, levels,
+                     f"clipped: {_part(found.clipped, found)}; become zero: {_part(found.zeroed, found)}",
+                     f"rms change {found.error:.3g}"):
+            self.legend.addItem(self._grid, text)
+
+    def readout(self, at: QPointF) -> str:
+        """The bin under the pointer."""
+        found = self._distribution
+        if found is None or not found.edges[0] <= at.x() < found.edges[-1]:
+            return ""
+        row = int(np.searchsorted(found.edges, at.x(), side="right")) - 1
+        return f"{found.edges[row]:.4g} to {found.edges[row + 1]:.4g}: {found.counts[row]} weights"
+
+    def table(self) -> Table:
+        """One row a bin."""
+        found = self._distribution
+        rows = [] if found is None else [(float(a), float(b), int(n)) for a, b, n in
+                                         zip(found.edges[:-1], found.edges[1:], found.counts, strict=True)]
+        return Table(("from", "to", "weights"), tuple(rows))
+
+
+def _part(count: int, found: Distribution) -> str:
+    return f"{count} ({100 * count / found.values:.1f} %)"
