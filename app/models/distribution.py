@@ -22,9 +22,10 @@ class Distribution:
     """A histogram of values with what a quantizer does to them.
 
     `edges` (n + 1) and `counts` (n) are the histogram; `grid` the representable values, None where they are
-    too many to list or depend on the values themselves (`scale` is then their spread); `low` and `high` the
-    range of the quantized values. `clipped` and `zeroed` count values outside that range and values other
-    than zero that become zero; `error` is the root mean square difference.
+    too many to list; `low` and `high` the range of the quantized values; `levels` how many different ones
+    there are, of `representable` (None where the scale is found from the values). `clipped` (None likewise)
+    and `zeroed` count values outside that range and values other than zero that become zero; `error` is the
+    root mean square difference.
     """
 
     values: int
@@ -37,10 +38,11 @@ class Distribution:
     grid: np.ndarray | None = None
     low: float | None = None
     high: float | None = None
-    levels: int | None = None
-    clipped: int = 0
+    levels: int = 0
+    representable: int | None = None
+    clipped: int | None = None
     zeroed: int = 0
-    error: float | None = None
+    error: float = 0.0
 
 
 @lru_cache(maxsize=2)
@@ -71,9 +73,10 @@ def distribution(values: np.ndarray, text: str | None, parameter: str = "kernel"
     shown = grid if grid is not None and len(grid) <= GRID_LINES else None
     low, high = _range(made, grid, result)
     step = _finest(grid)
-    outside = int(((flat > high + step / 2) | (flat < low - step / 2)).sum()) if not scaled else 0
+    outside = None if scaled else int(((flat > high + step / 2) | (flat < low - step / 2)).sum())
+    count = None if scaled or grid is None else len(grid)
     return Distribution(flat.size, *_histogram(flat, result), float(flat.min()), float(flat.max()), str(made.spec),
-                        made.bits, shown, low, high, int(np.unique(result).size), outside,
+                        made.bits, shown, low, high, int(np.unique(result).size), count, outside,
                         int(((result == 0) & (flat != 0)).sum()), float(np.sqrt(np.mean((result - flat) ** 2))))
 
 

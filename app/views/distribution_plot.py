@@ -1,16 +1,16 @@
-"""Histogram of one weight tensor with the values its quantizer can represent."""
+"""Histogram of one weight tensor, logarithmic, with the values its quantizer can represent as a comb under it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QLabel, QWidget
 
 from app import theme
 from app.models.distribution import Distribution, distribution, weights_of
 from app.session import Session
-from app.views.plot_base import Plot
+from app.views.plot_base import LogAxis, Plot
 from app.views.plot_export import Table
 from core.errors import QuantiscopeError
 from core.quant.recipe import OUTPUT
@@ -18,24 +18,40 @@ from core.quant.recipe import OUTPUT
 EMPTY = "Select a weight's quantizer in the table to see its values here."
 ACTIVATIONS = "Only weights are shown here: the values of activations are not recorded."
 
+#: foot of the bars on the logarithmic axis, below one weight; the comb of values hangs from it
+FOOT = -0.3
+COMB = -0.65
+
+
+class CountAxis(LogAxis):
+    """A logarithmic axis that begins at one."""
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
+        """The ticks from one on."""
+        levels = super().tickValues(minVal, maxVal, size)
+        return [(spacing, [value for value in values if value >= 0]) for spacing, values in levels]
+
 
 class DistributionPlot(Plot):
     """Follows the quantizer of one parameter of one layer: call `show_quantizer`."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__("distribution_plot", "Distribution", None, parent)
+        super().__init__("distribution_plot", "Values", {"left": CountAxis("left")}, parent)
         self._session = session
         self._shown: tuple[str, str] | None = None
         self._distribution: Distribution | None = None
         self.item.setLabel("bottom", "Value of the weight")
         self.item.setLabel("left", "Weights in a bin")
-        self._bars = pg.BarGraphItem(x=[], height=[], width=1)
+        self._bars = pg.BarGraphItem(x=[], y0=[], height=[], width=1)
         self._grid = pg.PlotCurveItem(connect="pairs")
         self._range = pg.LinearRegionItem(movable=False)
         self._range.setZValue(-10)
         for entry in (self._range, self._bars, self._grid):
             self.item.addItem(entry)
-        self.legend.setOffset((-12, 12))
+        self.legend.setOffset((14, 12))
+        self.summary = QLabel("", self, objectName="distribution_summary", wordWrap=True)
+        theme.set_role(self.summary, "muted")
+        self.layout().addWidget(self.summary)
         self.failed.connect(session.errorRaised)
         session.projectChanged.connect(self._on_project)
         session.recipeChanged.connect(self.redraw)
@@ -59,6 +75,7 @@ class DistributionPlot(Plot):
         name = " of ".join(reversed(self._shown)) if self._shown else ""
         self.title.setText(f"Values: {name}" if name else "Values")
         self.show_empty(why)
+        self.summary.setText(_summary(found) if found else "")
         self._draw(found)
 
     def _find(self) -> tuple[Distribution | None, str]:
@@ -83,13 +100,15 @@ class DistributionPlot(Plot):
         for entry in (self._bars, self._grid, self._range):
             entry.setVisible(found is not None)
         if found is None:
-            self._bars.setOpts(x=[], height=[], width=1)
+            self._bars.setOpts(x=[], y0=[], height=[], width=1)
             self._grid.setData([], [])
             return
         width = float(found.edges[1] - found.edges[0])
-        self._bars.setOpts(x=(found.edges[:-1] + found.edges[1:]) / 2, height=found.counts, width=width,
-                           brush=pg.mkBrush(colours.series[0]), pen=pg.mkPen(colours.plot_background))
-        self.legend.addItem(self._bars, f"{found.values} weights, {found.minimum:.3g} to {found.maximum:.3g}")
+        filled = found.counts > 0
+        middle = (found.edges[:-1] + found.edges[1:])[filled] / 2
+        self._bars.setOpts(x=middle, y0=np.full(middle.size, FOOT), height=np.log10(found.counts[filled]) - FOOT,
+                           width=width, brush=pg.mkBrush(colours.series[0]), pen=pg.mkPen(colours.plot_background))
+        self.legend.addItem(self._bars, "weights")
         quantized = found.low is not None
         self._range.setVisible(quantized)
         self._grid.setVisible(found.grid is not None)
@@ -100,18 +119,10 @@ class DistributionPlot(Plot):
         for line in self._range.lines:
             line.setPen(self.pen(colours.series[2], 1, Qt.PenStyle.DashLine))
         marks = found.grid if found.grid is not None else np.zeros(0)
-        self._grid.setData(np.repeat(marks, 2), np.tile([0.0, float(found.counts.max()) / 8], len(marks)))
+        self._grid.setData(np.repeat(marks, 2), np.tile([COMB, FOOT], len(marks)))
         self._grid.setPen(self.pen(colours.series[1], 1))
-        self._explain(found)
-
-    def _explain(self, found: Distribution) -> None:
-        """What the quantizer does, as legend entries."""
-        levels = f"{found.levels} different values after it" if found.grid is None else \
-            f"{len(found.grid)} representable values, {found.levels} of them used"
-        for text in (found.quantizer, levels,
-                     f"clipped: {_part(found.clipped, found)}; become zero: {_part(found.zeroed, found)}",
-                     f"rms change {found.error:.3g}"):
-            self.legend.addItem(self._grid, text)
+        if found.grid is not None:
+            self.legend.addItem(self._grid, "representable values")
 
     def readout(self, at: QPointF) -> str:
         """The bin under the pointer."""
@@ -129,5 +140,14 @@ class DistributionPlot(Plot):
         return Table(("from", "to", "weights"), tuple(rows))
 
 
-def _part(count: int, found: Distribution) -> str:
-    return f"{count} ({100 * count / found.values:.1f} %)"
+def _summary(found: Distribution) -> str:
+    """What the quantizer does to the values, in one line."""
+    parts = [f"{found.values} weights from {found.minimum:.3g} to {found.maximum:.3g}"]
+    if found.low is not None:
+        used = f"{found.levels} different values" + (f" of {found.representable}" if found.representable else "")
+        parts += [f"{found.quantizer}: {used}, {found.low:.4g} to {found.high:.4g}"]
+        if found.clipped is not None:
+            parts.append(f"{found.clipped} clipped ({100 * found.clipped / found.values:.1f} %)")
+        parts += [f"{found.zeroed} become zero ({100 * found.zeroed / found.values:.1f} %)",
+                  f"rms change {found.error:.3g}"]
+    return "; ".join(parts) + "."

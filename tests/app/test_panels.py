@@ -1,0 +1,466 @@
+"""Plots and panels through real clicks and keys, on a real session whose jobs this test plays itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QObject, QPoint, QPointF, Qt, Signal
+from PySide6.QtGui import QColor, QGuiApplication, QImage
+from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLabel, QListWidget, QPushButton
+
+import resources
+from app import theme
+from app.jobs.job import Job, JobState
+from app.session import Session
+from app.views.distribution_plot import DistributionPlot
+from app.views.export_panel import ExportPanel
+from app.views.pareto_plot import LIVE_POINTS, ParetoPlot
+from app.views.plot_base import LogAxis, Plot
+from app.views.report_view import DASH, ROWS, ReportView
+from app.views.roc_plot import RocPlot
+from app.views.search_panel import SearchPanel
+from core.candidate import Candidate, Costs, Evaluation
+from core.errors import ProjectError, ToolFailedError
+from core.events import CandidateDone, LogLine, Progress, Stage
+from core.hls.report import Exactness, ExportReport, FlowCheck, Mismatch, SynthesisReport
+from core.project import Project
+from core.quant.recipe import Recipe, uniform
+from core.requests import Export, Search
+
+
+class PlayedRunner(QObject):
+    """Takes requests as JobRunner does; the test then plays the worker on `jobs`."""
+
+    jobStarted = Signal(object)
+    workerDied = Signal(str, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[Job] = []
+
+    def submit(self, request: object, lane: str | None = None) -> Job:
+        job = Job(request, self)
+        self.jobs.append(job)
+        job.controlled.connect(self._on_controlled)
+        job.enter(JobState.RUNNING)
+        self.jobStarted.emit(job)
+        return job
+
+    def _on_controlled(self, job: Job, action: str) -> None:
+        job.enter({"cancel": JobState.CANCELLING, "pause": JobState.PAUSED, "resume": JobState.RUNNING}[action])
+
+    def last(self, kind: type) -> Job:
+        return [job for job in self.jobs if isinstance(job.request, kind)][-1]
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("project") / "jets.qscope"
+    with Project.create(path, resources.path("models/jet_tagger.keras"), "jets", name="jets") as project:
+        project.save_recipe(uniform(project.info, 6))
+    return path
+
+
+@pytest.fixture
+def session(qtbot, folder):
+    made = Session(PlayedRunner())
+    assert made.open_project(folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def light_again():
+    yield
+    theme.manager().set_mode("light")
+
+
+def evaluation(accuracy: float, kind: str = "trained") -> Evaluation:
+    rates = np.linspace(0, 1, 50)
+    return Evaluation(kind=kind, events=1000, accuracy=accuracy, auc={"g": 0.93, "q": 0.9},
+                      auc_error={"g": 0.002, "q": 0.003},
+                      roc={name: ((rates**power).tolist(), rates.tolist()) for name, power in (("g", 6.0), ("q", 4.0))})
+
+
+def candidate(number: int, accuracy: float, energy: float, kind: str = "trained") -> Candidate:
+    return Candidate(id=f"c{number:04d}", recipe=Recipe(name=f"r{number}"), evaluation=evaluation(accuracy, kind),
+                     costs=Costs(energy_pj=energy, parameter_bits=int(10 * energy), activation_bits=500, ebops=9000))
+
+
+THREE = (candidate(1, 0.65, 900.25), candidate(2, 0.72, 2000.5), candidate(3, 0.75, 7000.75), candidate(4, 0.60, 3000))
+
+
+def find_candidates(session: Session, found) -> None:
+    """Let a search find these candidates, as the worker would tell."""
+    assert session.start_search(trials=10)
+    job = session.runner.last(Search)
+    for one in found:
+        job.tell(CandidateDone(one))
+    job.succeed([one.id for one in found])
+
+
+def shown(qtbot, widget, size=(700, 450)):
+    qtbot.addWidget(widget)
+    widget.resize(*size)
+    widget.show()
+    qtbot.waitExposed(widget)
+    QTest.qWait(80)
+    return widget
+
+
+def pixel(plot: Plot, x: float, y: float) -> QPoint:
+    return plot.widget.mapFromScene(plot.box.mapViewToScene(QPointF(x, y)))
+
+
+# -- front -----------------------------------------------------------------------------------------
+
+
+def test_click_on_a_point_selects_its_candidate_and_beside_it_nothing(qtbot, session):
+    plot = shown(qtbot, ParetoPlot(session))
+    find_candidates(session, THREE)
+    qtbot.waitUntil(lambda: len(plot.points) == 4, timeout=2000)
+    QTest.qWait(60)
+    QTest.mouseClick(plot.widget.viewport(), Qt.MouseButton.LeftButton, pos=pixel(plot, math.log10(3000), 60))
+    assert session.selected_id == "c0004"
+    between = pixel(plot, math.log10(1300), 62)
+    QTest.mouseClick(plot.widget.viewport(), Qt.MouseButton.LeftButton, pos=between)
+    assert session.selected_id == "c0004"
+
+
+def test_arrow_keys_walk_along_the_front(qtbot, session):
+    plot = shown(qtbot, ParetoPlot(session))
+    find_candidates(session, THREE)
+    qtbot.waitUntil(lambda: len(plot.points) == 4, timeout=2000)
+    plot.setFocus()
+    walked = []
+    right, left, home = Qt.Key.Key_Right, Qt.Key.Key_Left, Qt.Key.Key_Home
+    for key in (right, right, right, right, left, home):
+        QTest.keyClick(plot.widget, key)
+        walked.append(session.selected_id)
+    assert walked == ["c0001", "c0002", "c0003", "c0003", "c0002", "c0001"]
+
+
+def test_values_under_the_pointer_are_the_candidates(qtbot, session):
+    plot = shown(qtbot, ParetoPlot(session))
+    find_candidates(session, THREE)
+    qtbot.waitUntil(lambda: len(plot.points) == 4, timeout=2000)
+    text = plot.readout(QPointF(math.log10(2000.5), 72))
+    assert "c0002" in text and "72.00 %" in text
+    assert "c0002" not in plot.readout(QPointF(math.log10(1300), 62))
+
+
+def test_csv_holds_true_values_of_every_candidate(qtbot, session, tmp_path):
+    plot = shown(qtbot, ParetoPlot(session))
+    find_candidates(session, THREE)
+    qtbot.waitUntil(lambda: len(plot.points) == 4, timeout=2000)
+    plot.save(tmp_path / "front.csv")
+    rows = list(csv.DictReader((tmp_path / "front.csv").open()))
+    assert [(row["candidate"], float(row["energy_pj"]), float(row["accuracy"])) for row in rows] == [
+        (c.id, c.costs.energy_pj, c.evaluation.accuracy) for c in THREE]
+    assert [row["on_front"] for row in rows] == ["True", "True", "True", "False"]
+    QTest.keyClick(plot.widget, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert list(csv.DictReader(io.StringIO(QGuiApplication.clipboard().text()))) == rows
+
+
+def test_other_axes_move_the_points_and_their_labels(qtbot, session):
+    plot = shown(qtbot, ParetoPlot(session))
+    find_candidates(session, THREE)
+    qtbot.waitUntil(lambda: len(plot.points) == 4, timeout=2000)
+    plot.cost.setCurrentIndex(plot.cost.findData("parameter_bits"))
+    assert plot.points.where("c0002")[0] == pytest.approx(math.log10(20005))
+    assert "Parameter bits" in plot.item.getAxis("bottom").labelText
+    plot.quality.setCurrentIndex(plot.quality.findData("mean_auc"))
+    assert plot.points.where("c0002")[1] == pytest.approx(0.915)
+
+
+def test_published_points_are_drawn_with_their_source(qtbot, session):
+    plot = shown(qtbot, ParetoPlot(session))
+    assert not len(plot._papers.data)
+    plot.published.click()
+    drawn = {name.toPlainText(): int(10**x + 1e-6)
+             for name, x in zip(plot._names, plot._papers.data["x"], strict=True)}
+    assert drawn == {"BF": 7004, "Q6": 2633, "QE": 948, "QB": 912}
+    assert any("Nat. Mach. Intell." in label.text for _, label in plot.legend.items)
+
+
+def test_log_axis_labels_are_true_values(qtbot):
+    axis = LogAxis("bottom")
+    for low, high in ((2.0, 4.5), (3.1, 3.4), (3.30, 3.32), (-3.0, 0.0)):
+        ticks = [value for _, values in axis.tickValues(low, high, 500) for value in values]
+        assert len(ticks) >= 2
+        texts = axis.tickStrings(ticks, 1, 1)
+        assert [float(text.replace("\u2009", "")) for text in texts] == pytest.approx([10**v for v in ticks], rel=1e-3)
+
+
+def test_ten_thousand_candidates_keep_the_window_alive(qtbot, session):
+    plot = shown(qtbot, ParetoPlot(session))
+    random = np.random.default_rng(1)
+    many = [candidate(n, 0.5 + 0.25 * a, 500 + 9000 * e) for n, (a, e) in enumerate(random.random((10_000, 2)))]
+    session.candidates.update({one.id: one for one in many[:9000]})
+    session.projectChanged.emit()
+    gaps = []
+    for start in range(9000, 10_000, 50):
+        for one in many[start:start + 50]:
+            session._on_candidate(one)
+        before = time.process_time()
+        QTest.qWait(55)
+        gaps.append(time.process_time() - before)
+    qtbot.waitUntil(lambda: len(plot.points) == 10_000, timeout=3000)
+    assert len(plot._live.data) <= LIVE_POINTS + 600
+    assert np.median(gaps) < 0.25
+    best = max(many, key=lambda one: one.evaluation.accuracy)
+    assert best.id in plot.points.front
+
+
+def test_an_empty_plot_says_why_and_has_labelled_axes(qtbot, session):
+    for plot in (shown(qtbot, ParetoPlot(session)), shown(qtbot, RocPlot(session)),
+                 shown(qtbot, DistributionPlot(session))):
+        message = plot.findChild(QLabel, f"{plot.objectName()}_empty")
+        assert message.isVisible() and len(message.text()) > 20
+        assert plot.item.getAxis("bottom").labelText and plot.item.getAxis("left").labelText
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_saved_pictures_show_what_the_screen_shows(qtbot, session, tmp_path, mode):
+    theme.manager().set_mode(mode)
+    plot = shown(qtbot, ParetoPlot(session))
+    find_candidates(session, THREE)
+    qtbot.waitUntil(lambda: len(plot.points) == 4, timeout=2000)
+    QTest.qWait(80)
+    plot.save(tmp_path / "front.png")
+    plot.save(tmp_path / "front.svg")
+    png = QImage(str(tmp_path / "front.png"))
+    svg = QImage(plot.picture().size(), QImage.Format.Format_ARGB32)
+    svg.fill(0)
+    from PySide6.QtGui import QPainter
+    painter = QPainter(svg)
+    QSvgRenderer(str(tmp_path / "front.svg")).render(painter)
+    painter.end()
+    colour = QColor(theme.tokens().series[0])
+    for image, scale in ((png, png.width() / plot.widget.width()), (svg, 1.0)):
+        for one in THREE:
+            at = pixel(plot, math.log10(one.costs.energy_pj), 100 * one.evaluation.accuracy)
+            found = image.pixelColor(int(at.x() * scale), int((at.y() + 30) * scale))
+            assert abs(found.hue() - colour.hue()) < 12, (mode, one.id, found.name())
+        box = plot.box.sceneBoundingRect()
+        below = [image.pixelColor(int((box.left() + 0.95 * box.width()) * scale), int((box.bottom() + 30) * scale) + dy)
+                 for dy in range(-2, 3)]
+        ink = QColor(theme.tokens().plot_foreground)
+        assert min(abs(found.lightness() - ink.lightness()) for found in below) < 40, "the axis ends too early"
+
+
+def test_a_picture_that_cannot_be_written_is_an_error_with_a_remedy(qtbot, session, tmp_path):
+    plot = shown(qtbot, ParetoPlot(session))
+    with pytest.raises(ProjectError, match="Choose a folder"):
+        plot.save(tmp_path / "missing" / "front.png")
+    with pytest.raises(ProjectError, match="bmp"):
+        plot.save(tmp_path / "front.bmp")
+
+
+# -- ROC and distribution --------------------------------------------------------------------------
+
+
+def test_roc_of_the_selected_candidate_beside_the_float_model(qtbot, session, tmp_path):
+    plot = shown(qtbot, RocPlot(session))
+    session._on_float_evaluated(evaluation(0.76, "float"))
+    find_candidates(session, THREE)
+    session.select_candidate("c0002")
+    assert "c0002" in plot.title.text() and "float" in plot.title.text()
+    legend = [label.text for _, label in plot.legend.items]
+    assert any("0.9300" in text and "0.0020" in text for text in legend)
+    plot.save(tmp_path / "roc.csv")
+    rows = list(csv.DictReader((tmp_path / "roc.csv").open()))
+    assert {row["model"] for row in rows} == {"c0002", "float"}
+    efficiencies = [float(row["signal_efficiency"]) for row in rows if row["model"] == "float" and row["class"] == "q"]
+    assert efficiencies == pytest.approx(np.linspace(0, 1, 50))
+    text = plot.readout(QPointF(0.5, math.log10(0.5**6)))
+    assert "g (c0002)" in text and "signal efficiency 0.500" in text
+    assert float(text.rpartition(" ")[2]) == pytest.approx(2**6, rel=0.02)
+
+
+def test_roc_of_the_recipe_stays_when_a_candidate_is_selected(qtbot, session):
+    plot = shown(qtbot, RocPlot(session, of_recipe=True))
+    session._on_float_evaluated(evaluation(0.76, "float"))
+    find_candidates(session, THREE)
+    session.select_candidate("c0002")
+    assert "c0002" not in plot.title.text()
+
+
+def test_distribution_follows_the_quantizer_of_the_table(qtbot, session):
+    plot = shown(qtbot, DistributionPlot(session))
+    plot.show_quantizer("fc2", "kernel")
+    assert "64" in plot.summary.text()
+    session.set_quantizers({("fc2", "kernel"): "quantized_bits(3,0,alpha=1)"})
+    assert " of 8" in plot.summary.text()
+    session.undo_stack.undo()
+    assert " of 64" in plot.summary.text()
+    assert sum(row[2] for row in plot.table().rows) == 64 * 32
+
+
+# -- search ----------------------------------------------------------------------------------------
+
+
+def click(panel, name: str) -> None:
+    QTest.mouseClick(panel.findChild(QPushButton, name), Qt.MouseButton.LeftButton)
+
+
+def test_start_pause_resume_stop_steer_the_search(qtbot, session):
+    panel = shown(qtbot, SearchPanel(session), (340, 640))
+    assert not panel.pause.isEnabled() and not panel.stop.isEnabled()
+    click(panel, "search_start")
+    job = session.runner.last(Search)
+    assert job.request.seconds == 60 and job.request.method == "nsga2" and job.request.options["kernel"]
+    assert not panel.start.isEnabled() and not panel.method.isEnabled()
+    click(panel, "search_pause")
+    assert job.state is JobState.PAUSED and panel.pause.text() == "Resume"
+    click(panel, "search_pause")
+    assert job.state is JobState.RUNNING and panel.pause.text() == "Pause"
+    job.tell(Progress("search, seconds", 12, 60, 48.0))
+    assert "12 of 60 seconds" in panel.progress_text.text() and "48 s left" in panel.progress_text.text()
+    assert panel.bar.value() == 200
+    click(panel, "search_stop")
+    assert job.state is JobState.CANCELLING and not panel.stop.isEnabled()
+    job.succeed([])
+    assert panel.start.isEnabled() and panel.bar.value() == 0
+
+
+def test_ticked_and_typed_quantizers_and_frozen_layers_reach_the_request(qtbot, session):
+    panel = shown(qtbot, SearchPanel(session), (340, 640))
+    kernels = panel.options["kernel"]
+    before = kernels.chosen()
+    kernels.list.setCurrentRow(0)
+    QTest.keyClick(kernels.list, Qt.Key.Key_Space)
+    QTest.keyClicks(kernels.entry, "quantized_bits(9,1,alpha=1)")
+    QTest.keyClick(kernels.entry, Qt.Key.Key_Return)
+    QTest.keyClicks(kernels.entry, "quantised(3)")
+    QTest.keyClick(kernels.entry, Qt.Key.Key_Return)
+    assert kernels.message.isVisible() and "quantised" in kernels.message.text()
+    assert kernels.chosen() == [*before[1:], "quantized_bits(9,1,alpha=1)"]
+    panel.tabs.setCurrentWidget(panel.frozen)
+    panel.frozen.setCurrentItem(panel.frozen.findItems("output", Qt.MatchFlag.MatchExactly)[0])
+    QTest.keyClick(panel.frozen, Qt.Key.Key_Space)
+    click(panel, "search_start")
+    request = session.runner.last(Search).request
+    assert request.frozen == ["output"] and request.options["kernel"] == kernels.chosen()
+
+
+def test_a_search_without_limit_or_without_quantizers_cannot_start(qtbot, session):
+    panel = shown(qtbot, SearchPanel(session), (340, 640))
+    panel.seconds.setValue(0)
+    assert not panel.start.isEnabled() and "Limit" in panel.progress_text.text()
+    panel.trials.setValue(5)
+    assert panel.start.isEnabled()
+    biases = panel.findChild(QListWidget, "options_bias_list")
+    for row in range(biases.count()):
+        biases.item(row).setCheckState(Qt.CheckState.Unchecked)
+    assert not panel.start.isEnabled() and "Biases" in panel.progress_text.text()
+
+
+def test_panel_tells_how_many_were_found_and_the_best(qtbot, session):
+    panel = shown(qtbot, SearchPanel(session), (340, 640))
+    find_candidates(session, THREE)
+    assert "4 candidates, 3 on the front" in panel.summary.text() and "75.00 %" in panel.summary.text()
+
+
+# -- export ----------------------------------------------------------------------------------------
+
+
+def report(mismatches: int = 0) -> ExportReport:
+    first = Mismatch(event=17, output=2, expected=0.5, found=0.25) if mismatches else None
+    checks = {"c++": FlowCheck(flow="c++", events=2000, values=10_000, mismatches=0, seconds=1.0),
+              "rtl": FlowCheck(flow="rtl", events=2000, values=10_000, mismatches=mismatches, seconds=1.0, first=first)}
+    return ExportReport(
+        candidate_id="c0002", flow="both", directory="/tmp", part="xcvu9p-flgb2104-2L-e", clock_ns=5.0, created="",
+        exactness=Exactness(events=2000, mismatches=mismatches, flows=checks),
+        synthesis=SynthesisReport(tool="Yosys", tool_version="0.70", stage="synthesis", part="xcvu9p-flgb2104-2L-e",
+                                  clock_ns=5.0, latency_cycles=11, latency_ns=55.0, ii=1, dsp=0, lut=18617, ff=12793,
+                                  percent={"dsp": 0.0, "lut": 1.5747, "ff": 0.541}))
+
+
+def cell(view: ReportView, label: str, column: int) -> str:
+    return view.table.item(next(n for n, row in enumerate(ROWS) if row.label.startswith(label)), column).text()
+
+
+def test_report_shows_the_values_of_the_tools(qtbot):
+    view = shown(qtbot, ReportView())
+    view.show_report(report())
+    assert "Keras = C++ emulation = RTL simulation on 2,000 test events" in view.badge_text.text()
+    assert view.badge.property("role") == "badge-good"
+    assert [cell(view, label, 1) for label in ("Latency (clock", "Latency (ns)", "Init", "DSP", "LUT", "FF")] == [
+        "11", "55", "1", "0", "18,617", "12,793"]
+    assert [cell(view, label, 2) for label in ("DSP", "LUT", "FF")] == ["0.00 %", "1.57 %", "0.54 %"]
+    assert cell(view, "BRAM", 1) == DASH and cell(view, "LUT", 3) == DASH
+    assert "Yosys does not tell" in view.table.item(6, 1).toolTip()
+
+
+def test_report_is_red_and_says_where_for_a_mismatch(qtbot):
+    view = shown(qtbot, ReportView())
+    view.show_report(report(mismatches=3))
+    assert view.badge.property("role") == "badge-bad"
+    assert "Not bit-exact: 3 values" in view.badge_text.text()
+    assert "event 17, output 2" in view.note.text() and view.note.isVisible()
+
+
+def test_report_without_any_comparison_is_not_green(qtbot):
+    view = shown(qtbot, ReportView())
+    view.show_report(ExportReport(candidate_id="c", flow="rtl", directory="/tmp", part="p", clock_ns=5, created="",
+                                  exactness=Exactness(events=0, mismatches=0, flows={})))
+    assert view.badge.property("role") == "badge-bad" and "Not verified" in view.badge_text.text()
+
+
+def test_generate_exports_the_selected_candidate_and_shows_log_and_report(qtbot, session):
+    panel = shown(qtbot, ExportPanel(session), (1000, 700))
+    assert not panel.start.isEnabled()
+    find_candidates(session, THREE)
+    session.select_candidate("c0002")
+    panel.clock.setValue(2.5)
+    assert panel.start.isEnabled(), panel.tools.text()
+    click(panel, "export_start")
+    job = session.runner.last(Export)
+    assert (job.request.candidate_id, job.request.clock_ns, job.request.flow) == ("c0002", 2.5, "both")
+    job.tell(Stage("c++ emulation"))
+    job.tell(LogLine("compiling", source="g++"))
+    job.tell(LogLine("Error: no such file", "error", "g++"))
+    panel.log.lines.flush()
+    assert "g++: compiling" in panel.log.lines.text()
+    rows = range(panel.log.lines.rowCount())
+    inks = {panel.log.lines.index(row).data(): panel.log.lines.index(row).data(Qt.ItemDataRole.ForegroundRole)
+            for row in rows}
+    assert inks["g++: Error: no such file"] == QColor(theme.tokens().danger) and inks["g++: compiling"] is None
+    job.succeed(report())
+    assert "18,617" in [cell(panel.report, "LUT", 1)] and panel.start.isEnabled() and not panel.bar.isVisible()
+
+
+def test_cancel_asks_the_export_to_end_and_a_failure_is_in_the_log(qtbot, session):
+    panel = shown(qtbot, ExportPanel(session), (1000, 700))
+    find_candidates(session, THREE)
+    session.select_candidate("c0002")
+    click(panel, "export_start")
+    job = session.runner.last(Export)
+    click(panel, "export_cancel")
+    assert job.state is JobState.CANCELLING and not panel.cancel.isEnabled()
+    job.give_up()
+    assert panel.start.isEnabled() and "Cancelled" in panel.log.lines.text()
+    click(panel, "export_start")
+    session.runner.last(Export).fail(ToolFailedError("yosys ended with an error", "out of memory", "Close programs"))
+    assert "out of memory. Close programs" in panel.log.lines.text()
+
+
+def test_a_missing_tool_is_named_with_the_command_that_installs_it(qtbot, session, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    panel = shown(qtbot, ExportPanel(session), (1000, 700))
+    find_candidates(session, THREE)
+    session.select_candidate("c0002")
+    assert "g++ is missing" in panel.tools.text() and "apt-get install -y g++" in panel.tools.text()
+    assert not panel.start.isEnabled()
