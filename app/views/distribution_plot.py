@@ -56,7 +56,7 @@ class DistributionPlot(Plot):
         session.projectChanged.connect(self._on_project)
         session.recipeChanged.connect(self.redraw)
         self.apply_theme()
-        self.redraw()
+        self._on_project()
 
     def show_quantizer(self, layer: str, parameter: str) -> None:
         """Show this parameter of this layer from now on; an empty layer shows none."""
@@ -65,8 +65,11 @@ class DistributionPlot(Plot):
         self.show_all()
 
     def _on_project(self) -> None:
-        self._shown = None
-        self.redraw()
+        """Begin with the first weight that can be quantized."""
+        info = self._session.info
+        weights = ((layer.name, parameter) for layer in (info.layers if info is not None else ())
+                   for parameter in layer.quantizable if parameter != OUTPUT)
+        self.show_quantizer(*next(weights, ("", "")))
 
     def redraw(self) -> None:
         """Draw the tensor with the quantizer it has now."""

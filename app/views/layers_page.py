@@ -1,14 +1,15 @@
-"""The Layers page: what the recipe costs and how it does above, the table below, its ROC curves beneath."""
+"""The Layers page: what the recipe costs and how it does above, the table below, values and ROC curves beneath."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from app import theme
-from app.models.layer_table import grouped
+from app.models.layer_table import QUANTIZER_ROLE, grouped
 from app.session import Session
+from app.views.distribution_plot import DistributionPlot
 from app.views.layer_table import LayerTable
 from app.views.roc_plot import RocPlot
 from core.errors import QuantiscopeError
@@ -61,10 +62,12 @@ class LayersPage(QWidget):
         self.message = QLabel("", self, objectName="layer_message", wordWrap=True)
         theme.set_role(self.message, "error")
         self.message.hide()
+        self.values = DistributionPlot(session, self)
         self.roc = RocPlot(session, self, of_recipe=True)
         self._arrange()
         self.table.layers.rejected.connect(self._on_rejected)
         self.table.layers.accepted.connect(self.message.hide)
+        self.table.selectionModel().currentChanged.connect(self._on_current)
         session.projectChanged.connect(self._on_project)
         session.costsChanged.connect(self._show_costs)
         session.evaluationChanged.connect(self._show_accuracy)
@@ -93,7 +96,11 @@ class LayersPage(QWidget):
         above.addWidget(self.message)
         self.splitter = QSplitter(Qt.Orientation.Vertical, self, objectName="layers_splitter")
         self.splitter.addWidget(upper)
-        self.splitter.addWidget(self.roc)
+        self.plots = QSplitter(Qt.Orientation.Horizontal, self, objectName="layers_plots")
+        self.plots.addWidget(self.values)
+        self.plots.addWidget(self.roc)
+        self.plots.setSizes([500, 500])
+        self.splitter.addWidget(self.plots)
         self.splitter.setSizes([400, 320])
         self.splitter.setChildrenCollapsible(False)
         layout = QVBoxLayout(self)
@@ -113,6 +120,14 @@ class LayersPage(QWidget):
             self.preset_menu.addAction(action)
         self._show_costs()
         self._show_accuracy()
+
+    def _on_current(self, index: QModelIndex) -> None:
+        """Show the values of the tensor whose quantizer is in the cell; of the layer's first one beside it."""
+        if not index.isValid():
+            return
+        layer = self.table.layers.layer(index.row())
+        _, parameter = index.data(QUANTIZER_ROLE) or ("", next(iter(layer.quantizable), ""))
+        self.values.show_quantizer(layer.name if parameter else "", parameter)
 
     def _show_costs(self) -> None:
         report, info = self._session.report, self._session.info

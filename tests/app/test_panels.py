@@ -224,8 +224,9 @@ def test_ten_thousand_candidates_keep_the_window_alive(qtbot, session):
 
 
 def test_an_empty_plot_says_why_and_has_labelled_axes(qtbot, session):
-    for plot in (shown(qtbot, ParetoPlot(session)), shown(qtbot, RocPlot(session)),
-                 shown(qtbot, DistributionPlot(session))):
+    values = shown(qtbot, DistributionPlot(session))
+    values.show_quantizer("relu1", "output")
+    for plot in (shown(qtbot, ParetoPlot(session)), shown(qtbot, RocPlot(session)), values):
         message = plot.findChild(QLabel, f"{plot.objectName()}_empty")
         assert message.isVisible() and len(message.text()) > 20
         assert plot.item.getAxis("bottom").labelText and plot.item.getAxis("left").labelText

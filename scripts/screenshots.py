@@ -1,0 +1,125 @@
+"""Pictures of the real window for the documentation: `python scripts/screenshots.py FOLDER [--project P] [--budget S]`.
+
+Opens the demo (or a project given), lets the real worker search and export through the window's own buttons
+unless the project has candidates and exports already, and saves every view in light and dark. Needs no display
+with QT_QPA_PLATFORM=offscreen; `make screenshots` does that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+SIZE = (1440, 900)
+START_S, EXPORT_S = 180, 900
+THEMES = ("light", "dark")
+
+
+def main() -> int:
+    """Entry point; 0, or 1 with a sentence on stderr."""
+    parser = argparse.ArgumentParser(description="Pictures of the window for the documentation.")
+    parser.add_argument("folder", type=Path, help="where the pictures go")
+    parser.add_argument("--project", type=Path, help="a project to show instead of the demo")
+    parser.add_argument("--budget", type=float, default=40.0, help="seconds for the demo's search")
+    arguments = parser.parse_args()
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["QUANTISCOPE_HOME"] = home  # neither the user's settings nor the user's demo
+        return take(arguments.folder, arguments.project, arguments.budget)
+
+
+def take(folder: Path, project: Path | None, budget: float) -> int:
+    """Drive the window and save what it shows."""
+    from app import application, theme
+
+    application.create_application()
+    parts = application.Application()
+    window, session = parts.window, parts.session
+    problems: list[object] = []
+    session.errorRaised.connect(problems.append)
+    try:
+        window.resize(*SIZE)
+        window.show()
+        folder.mkdir(parents=True, exist_ok=True)
+        theme.manager().set_mode("light")
+        shoot(window, folder / "welcome-light.png")
+        opened = session.open_project(project) if project else session.open_demo()
+        if not opened or not work(window, session, budget):
+            print(problems[0] if problems else "The demo did not come to its end in time.", file=sys.stderr)
+            return 1
+        for mode in THEMES:
+            theme.manager().set_mode(mode)
+            views(window, folder, mode)
+    finally:
+        parts.close()
+        window.close()
+    return 0
+
+
+def work(window, session, budget: float) -> bool:  # type: ignore[no-untyped-def]
+    """Evaluate, search, choose and export by the window's own controls, as far as that was not done before."""
+    from core.search.front import best_tradeoff
+
+    if not wait(lambda: session.float_evaluation is not None and session.evaluation is not None, START_S):
+        return False
+    if not session.candidates:
+        window.show_search()
+        window.search.panel.seconds.setValue(budget)
+        window.search.panel.start.click()
+        wait(lambda: session.search_state == "idle", budget + START_S)
+    chosen = best_tradeoff(session.candidates.values(), session.float_evaluation.accuracy)
+    if chosen is None:
+        return False
+    session.select_candidate(chosen.id)
+    if session.exports:
+        return True
+    window.show_export()
+    window.export.start.click()
+    return wait(lambda: bool(session.exports), EXPORT_S)
+
+
+def views(window, folder: Path, mode: str) -> None:  # type: ignore[no-untyped-def]
+    """Every page and the two sheets in one theme."""
+    for show, name in ((window.show_layers, "layers"), (window.show_search, "search"), (window.show_export, "export")):
+        show()
+        shoot(window, folder / f"{name}-{mode}.png")
+    for plot, name in ((window.search.pareto, "front"), (window.search.roc, "roc")):
+        window.show_search()
+        settle()
+        plot.save(folder / f"{name}-{mode}.png")
+
+
+def shoot(window, path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Save the window as it is seen."""
+    settle()
+    if not window.grab().save(str(path)):
+        raise OSError(f"{path} cannot be written")
+    print(path)
+
+
+def wait(done: Callable[[], bool], seconds: float) -> bool:
+    """Let the window run until `done`; False when the time is over first."""
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        settle(0.05)
+    return done()
+
+
+def settle(seconds: float = 0.4) -> None:
+    """Let Qt lay out, and timers draw."""
+    from PySide6.QtTest import QTest
+
+    QTest.qWait(int(1000 * seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
