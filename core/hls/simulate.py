@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +33,30 @@ def simulate(rtl: rtl_alkaid.Rtl, events: np.ndarray, monitor: Monitor, limit_s:
     source = rtl.directory / "src"
     verilog = [*sorted(source.glob("static/*.v")), *sorted(source.glob("*.v"))]
     files = [f"../src/{path.relative_to(source)}" for path in verilog]
-    run_tool([*command, "--cc", "--build", "-j", "2", "--top-module", top, "--prefix", f"V{top}", "-Wno-fatal",
-              "-Wno-lint", *_SPLIT, "-O3", "-CFLAGS", "-std=c++17 -fPIC -O1", "-I../src", "-I../src/static", *files],
+    with _build_folder(folder) as build:
+        _build(command, environment, rtl_alkaid.library_name(stamp), top, files, build, folder, monitor, log, limit_s)
+    return rtl_alkaid.attach_simulator(rtl, stamp, events)
+
+
+@contextmanager
+def _build_folder(folder: Path) -> Iterator[str]:
+    """Where Verilator builds: obj_dir, or elsewhere when the path holds blanks, in which make cannot build."""
+    if not any(character.isspace() for character in str(folder.resolve())):
+        yield "obj_dir"
+        return
+    with tempfile.TemporaryDirectory(prefix="quantiscope-sim-") as elsewhere:
+        yield elsewhere
+
+
+def _build(command: Sequence[str], environment: Mapping[str, str], library: str, top: str, files: Sequence[str],
+           build: str, folder: Path, monitor: Monitor, log: Path, limit_s: float) -> None:
+    """Translate the Verilog and link the simulator's library in `folder`."""
+    run_tool([*command, "--cc", "--build", "--Mdir", build, "-j", "2", "--top-module", top, "--prefix", f"V{top}",
+              "-Wno-fatal", "-Wno-lint", *_SPLIT, "-O3", "-CFLAGS", "-std=c++17 -fPIC -O1", "-I../src",
+              "-I../src/static", *files],
              folder, monitor, name="verilator", log=log, environment=environment, limit_s=limit_s)
     include = Path(environment["VERILATOR_ROOT"]) / "include"
-    run_tool([require("g++")["g++"].path, "-std=c++17", "-fPIC", "-O1", "-I./obj_dir", f"-I{include}",
-              f"-I{include}/vltstd", "-I.", "-pthread", "-shared", "-o", rtl_alkaid.library_name(stamp),
-              "fsm_binder.cc",              f"obj_dir/libV{top}.a", "obj_dir/libverilated.a", "-Wl,--no-undefined"],
+    run_tool([require("g++")["g++"].path, "-std=c++17", "-fPIC", "-O1", f"-I{build}", f"-I{include}",
+              f"-I{include}/vltstd", "-I.", "-pthread", "-shared", "-o", library,
+              "fsm_binder.cc", f"{build}/libV{top}.a", f"{build}/libverilated.a", "-Wl,--no-undefined"],
              folder, monitor, name="g++", log=log, limit_s=limit_s)
-    return rtl_alkaid.attach_simulator(rtl, stamp, events)

@@ -226,3 +226,40 @@ def test_mistakes_leave_a_project_untouched(project, arguments, says):
     assert says in json.loads(out)["error"]
     assert "Traceback" not in out + err
     assert state() == before
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a display")
+@pytest.mark.parametrize("arguments", [["gui"], ["demo"]])
+def test_no_display_is_a_sentence(arguments):
+    environment = {k: v for k, v in ENVIRONMENT.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
+    done = subprocess.run([sys.executable, "-m", "app.cli", *arguments], cwd=ROOT, env=environment,
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "no display" in done.stderr
+    assert "--headless" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_main_job_headless(folder):
+    """The demo as `quantiscope demo --headless` runs it, on a small budget; then its candidate exported again."""
+    out = folder / "demo out"
+    report = result("demo", "--headless", "--out", out, "--budget", 8, "--epochs", 1, "--events", 200)
+    assert report == json.loads((out / "report.json").read_text())
+    assert report["exactness"]["events"] == 200
+    assert report["exactness"]["mismatches"] == 0
+    assert set(report["exactness"]["flows"]) == {"c++", "rtl"}
+    synthesis = report["synthesis"]
+    assert synthesis["lut"] > 0 and synthesis["ff"] > 0 and synthesis["ii"] == 1
+    assert synthesis["latency_ns"] == synthesis["latency_cycles"] * 5.0
+    assert set(synthesis["percent"]) >= {"lut", "ff", "dsp"}
+    assert report["selected"]["id"] in {point["id"] for point in report["front"]}
+    assert all({"id", "accuracy", "energy_pj", "bits"} <= set(point) for point in report["front"])
+    for name in ("front.png", "roc.png", "window.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+    with Project.open(out / "demo.qscope") as project:
+        assert [e.candidate_id for e in project.exports()] == [report["selected"]["id"]]
+        assert project.float_evaluation.accuracy == report["float"]["accuracy"]
+    again = result("export", out / "demo.qscope", report["selected"]["id"], "--flow", "hls4ml", "--events", 100)
+    assert again["exactness"]["mismatches"] == 0
+    assert again["synthesis"] is None
