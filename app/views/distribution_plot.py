@@ -79,6 +79,7 @@ class DistributionPlot(Plot):
         self.title.setText(f"Values: {name}" if name else "Values")
         self.show_empty(why)
         self.summary.setText(_summary(found) if found else "")
+        self.summary.setVisible(found is not None)
         self._draw(found)
 
     def _find(self) -> tuple[Distribution | None, str]:

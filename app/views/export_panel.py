@@ -111,7 +111,7 @@ class ExportPanel(QWidget):
                                     value=defaults.clock_ns, suffix=" ns", toolTip="Clock period; 5 ns are 200 MHz")
         self.events = QSpinBox(box, objectName="export_events", minimum=1, maximum=1_000_000, value=defaults.events,
                                toolTip="Test events on which Keras and the firmware are compared")
-        self.form = QFormLayout()
+        self.form = QFormLayout(horizontalSpacing=12)
         self.form.addRow("Candidate", self.candidate)
         for label, widget in (("Flow", self.flow), ("Part", self.part), ("Clock", self.clock),
                               ("Events", self.events)):

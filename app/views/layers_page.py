@@ -123,11 +123,10 @@ class LayersPage(QWidget):
 
     def _on_current(self, index: QModelIndex) -> None:
         """Show the values of the tensor whose quantizer is in the cell; of the layer's first one beside it."""
-        if not index.isValid():
-            return
-        layer = self.table.layers.layer(index.row())
-        _, parameter = index.data(QUANTIZER_ROLE) or ("", next(iter(layer.quantizable), ""))
-        self.values.show_quantizer(layer.name if parameter else "", parameter)
+        layer = self.table.layers.layer(index.row()) if index.isValid() else None
+        if layer is not None and layer.weights:
+            _, parameter = index.data(QUANTIZER_ROLE) or ("", layer.quantizable[0] if layer.quantizable else "")
+            self.values.show_quantizer(layer.name, parameter)
 
     def _show_costs(self) -> None:
         report, info = self._session.report, self._session.info

@@ -39,6 +39,7 @@ class ParetoPlot(Plot):
         self._queue: list[Candidate] = []
         self._in_bulk = 0
         self._bulk_at = 0.0
+        self._legend_entries: list[tuple[str, str]] | None = None
         self._make_controls()
         self._make_items()
         self._timer = QTimer(self, objectName="pareto_timer", interval=LIVE_MS, singleShot=True)
@@ -127,6 +128,7 @@ class ParetoPlot(Plot):
 
     def redraw(self) -> None:
         """Draw everything anew."""
+        self._legend_entries = None  # its labels keep the colours they were made with
         self.item.setLabel("bottom", self.points.cost.label)
         self.item.setLabel("left", self.points.quality.label)
         self._paint_items()
@@ -219,7 +221,7 @@ class ParetoPlot(Plot):
                    ("recipe", "Recipe being edited, not trained", len(self._recipe.data) > 0),
                    ("papers", f"Published {papers} (Nat. Mach. Intell. 3, 675)", bool(papers)))
         wanted = [(key, text) for key, text, there in entries if there]
-        if wanted != getattr(self, "_legend_entries", None):
+        if wanted != self._legend_entries:
             self._legend_entries = wanted
             self.legend.clear()
             for key, text in wanted:

@@ -182,6 +182,7 @@ class Plot(QWidget):
 
     def _make_actions(self, name: str) -> None:
         self._button = QToolButton(self, objectName=f"{name}_menu", text="Save", toolTip="Copy or save this plot")
+        self._button.setStyleSheet("QToolButton { padding: 2px 16px 2px 6px; }")  # room for the arrow
         self._button.setAccessibleName(f"Copy or save: {self.title.text()}")
         self._button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu = QMenu(self, objectName=f"{name}_actions")

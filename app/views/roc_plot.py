@@ -17,6 +17,8 @@ from core.candidate import Candidate, Evaluation
 FLOOR = 1e-3
 #: share of the plot's height around a curve within which it is meant
 REACH = 0.04
+#: width to height from which the legend stands beside the curves
+WIDE = 1.7
 EMPTY = "The ROC curves appear as soon as the model has been evaluated."
 
 
@@ -31,9 +33,9 @@ class RocPlot(Plot):
         super().__init__("recipe_roc_plot" if of_recipe else "roc_plot", "ROC", {"left": LogAxis("left")}, parent)
         self._session = session
         self._of_recipe = of_recipe
-        self.item.setLabel("bottom", "Signal efficiency (true positive rate)")
-        self.item.setLabel("left", "Background efficiency (false positive rate)")
-        self.legend.setOffset((14, 12))
+        self._beside = False
+        self.item.setLabel("bottom", "Signal efficiency")
+        self.item.setLabel("left", "Background efficiency")
         self._drawn: list[tuple[str, Evaluation]] = []
         self.failed.connect(session.errorRaised)
         for signal in (session.projectChanged, session.selectionChanged, session.evaluationChanged):
@@ -48,6 +50,24 @@ class RocPlot(Plot):
         self.item.setXRange(0, 1, padding=0.01)
         self.item.setYRange(np.log10(FLOOR), 0, padding=0.01)
 
+    def resizeEvent(self, event: object) -> None:
+        """Draw again where the legend changes its place."""
+        super().resizeEvent(event)
+        if self._beside != self._is_wide():
+            self.redraw()
+
+    def _is_wide(self) -> bool:
+        return self.widget.width() > WIDE * self.widget.height()
+
+    def _place_legend(self) -> None:
+        """Beside a wide plot, where it covers no curve; else in the corner that curves reach last."""
+        beside = self._beside
+        width = self.legend.boundingRect().width() + 8 if beside and self.legend.isVisible() else 0
+        self.item.setContentsMargins(2, 8, 18 + width, 2)
+        self.legend.setParentItem(self.item if beside else self.box)
+        corner = (1, 0) if beside else (0, 0)
+        self.legend.anchor(corner, corner, offset=(-6, 8) if beside else (14, 12))
+
     def _on_candidate(self, candidate: Candidate) -> None:
         if candidate.id == self._session.selected_id:
             self.redraw()
@@ -56,6 +76,7 @@ class RocPlot(Plot):
         """Draw what the session holds now."""
         self.item.clear()
         self.legend.clear()
+        self._beside = self._is_wide()
         session = self._session
         chosen = None if self._of_recipe else session.selected
         shown, label = (chosen.evaluation, chosen.id) if chosen is not None else (
@@ -71,12 +92,15 @@ class RocPlot(Plot):
                 dashed = self._curve(floats, name, self.pen(colour, 1, Qt.PenStyle.DashLine))
             if shown is not None and name in shown.roc:
                 curve = self._curve(shown, name, self.pen(colour, 2))
-                self.legend.addItem(curve, f"{name}: AUC {_area(shown, name)}{_float_area(floats, name)}")
+                # inside the plot there is no room for both
+                against = _float_area(floats, name) if self._beside else ""
+                self.legend.addItem(curve, f"{name}: AUC {_area(shown, name)}{against}")
             elif dashed is not None and floats is not None:
                 self.legend.addItem(dashed, f"{name}: AUC {_area(floats, name)}")
         self.legend.setVisible(bool(classes))
         self.title.setText(_title(label if shown is not None else "", floats is not None))
         self.show_empty("" if self._drawn else EMPTY)
+        self._place_legend()
 
     def _curve(self, evaluation: Evaluation, name: str, pen: object) -> pg.PlotCurveItem:
         fpr, tpr = (np.asarray(values, float) for values in evaluation.roc[name])

@@ -157,7 +157,7 @@ class SearchPanel(QWidget):
                                toolTip="Training epochs for each candidate, from the float weights")
         self.seed = QSpinBox(self, objectName="search_seed", minimum=0, maximum=2**31 - 1, value=defaults.seed,
                              toolTip="The same seed gives the same candidates")
-        self.form = QFormLayout()
+        self.form = QFormLayout(horizontalSpacing=12)
         for label, widget in (("Method", self.method), ("Time", self.seconds), ("Candidates", self.trials),
                               ("Epochs each", self.epochs), ("Seed", self.seed)):
             widget.setAccessibleName(label)
@@ -246,11 +246,13 @@ class SearchPanel(QWidget):
         self.stop.setText("Stopping…" if state == "stopping" else "Stop")
         for widget in (self.method, self.seconds, self.trials, self.epochs, self.seed, self.tabs):
             widget.setEnabled(idle)
+        self.bar.setVisible(not idle)
         if state == "paused":
             self.progress_text.setText("Paused")
         if idle:
             self.bar.setValue(0)
             self.progress_text.setText(problem)
+        self.progress_text.setVisible(bool(problem) or not idle)
         theme.set_role(self.progress_text, "error" if idle and problem else "muted")
 
     def _on_progress(self, progress: Progress) -> None:
@@ -267,7 +269,7 @@ class SearchPanel(QWidget):
             self.summary.setText("No candidate yet.")
             return
         front = candidate_front(candidates)
-        best = f" Best accuracy {100 * front[0].evaluation.accuracy:.2f} %, least energy on the front" \
-               f" {front[-1].costs.energy_pj:.0f} pJ." if front else ""
+        best = f" Best accuracy {100 * front[0].evaluation.accuracy:.2f}\u00a0%, least energy on the front" \
+               f" {front[-1].costs.energy_pj:.0f}\u00a0pJ." if front else ""
         noun = "candidate" if len(candidates) == 1 else "candidates"
         self.summary.setText(f"{len(candidates)} {noun}, {len(front)} on the front.{best}")

@@ -371,7 +371,7 @@ def test_a_search_without_limit_or_without_quantizers_cannot_start(qtbot, sessio
 def test_panel_tells_how_many_were_found_and_the_best(qtbot, session):
     panel = shown(qtbot, SearchPanel(session), (340, 640))
     find_candidates(session, THREE)
-    assert "4 candidates, 3 on the front" in panel.summary.text() and "75.00 %" in panel.summary.text()
+    assert "4 candidates, 3 on the front" in panel.summary.text() and "75.00\u00a0%" in panel.summary.text()
 
 
 # -- export ----------------------------------------------------------------------------------------
