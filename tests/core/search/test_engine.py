@@ -161,7 +161,7 @@ def test_a_pause_waits_and_is_not_counted(project):
                        Monitor(paused=paused))
     took = time.monotonic() - started
     assert len(added) > 3  # it went on after a pause longer than its budget
-    assert 3 < took < 6
+    assert 3 < took < 12
     created = [datetime.fromisoformat(c.created) for c in project.candidates()]
     assert max((b - a).total_seconds() for a, b in pairwise(created)) > 1.9
 
