@@ -34,6 +34,13 @@ def straight_through(ops: Any, x: Tensor, quantized: Tensor, a: Any = None) -> T
     return mixed + share * (x - ops.stop(x))
 
 
+def two_to(ops: Any, exponent: Tensor, x: Tensor) -> Tensor:
+    """2**exponent in the type of `x`; worked out beforehand where the exponent is a number."""
+    if isinstance(exponent, (int, float)):
+        return ops.like(2.0**exponent, x)
+    return ops.exp2(ops.like(exponent, x))
+
+
 def round_through(ops: Any, x: Tensor, stochastic: bool, step: float = 1.0) -> Tensor:
     """Round half to even, or to a multiple of `step`, up with the probability of the fraction; gradient 1."""
     value = ops.stop(x)
@@ -69,20 +76,21 @@ def least_squares(ops: Any, x: Tensor, q: Tensor, axes: tuple[int, ...], alpha: 
 def quantized_bits(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
     """Fixed point; alpha None or a number, 'auto' or 'auto_po2' (scale per output channel)."""
     signed = 1 if a["keep_negative"] else 0
-    m = ops.exp2(ops.like(bits, x) - signed)
-    s = ops.exp2(ops.like(integer, x))
+    m = two_to(ops, bits - signed, x)
+    s = two_to(ops, integer, x)
     alpha = a["alpha"]
     if isinstance(alpha, str):
         return _auto_bits(ops, x, a, m, s)
     scale = ops.like(1.0 if alpha is None else alpha, x)
     stochastic = bool(a["use_stochastic_rounding"]) and training
     value = ops.stop(x)
-    whole = round_through(ops, value * m / s, stochastic)
+    whole = round_through(ops, value * (m / s), stochastic)
     low = signed * (-m + (1.0 if a["symmetric"] else 0.0))
-    grid = ops.minimum(ops.maximum(whole, low), m - 1) * s / m
-    sign = ops.where(value >= 0, ops.like(1.0, x), ops.like(-1.0 if signed else 0.0, x))
-    quantized = scale * ops.where(m > 1, grid, sign)
-    return straight_through(ops, x, quantized, a), scale
+    grid = ops.minimum(ops.maximum(whole, low), m - 1) * (s / m)
+    if not isinstance(bits, (int, float)) or bits - signed < 1:  # without a bit beside the sign, only the sign is left
+        sign = ops.where(value >= 0, ops.like(1.0, x), ops.like(-1.0 if signed else 0.0, x))
+        grid = ops.where(m > 1, grid, sign)
+    return straight_through(ops, x, grid if alpha is None or alpha == 1 else scale * grid, a), scale
 
 
 def _auto_bits(ops: Any, x: Tensor, a: Any, m: Tensor, s: Tensor) -> Result:

@@ -12,6 +12,7 @@ from core.quant.arithmetic import (
     nearest_po2,
     round_through,
     straight_through,
+    two_to,
 )
 from core.quant.arithmetic_relu import hard_sigmoid, real_sigmoid
 from core.quant.ops import Tensor
@@ -101,7 +102,7 @@ def quantized_relu_po2(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tenso
 
 def _exponents(ops: Any, x: Tensor, bits: Tensor, sign: int, top: Any) -> tuple[Tensor, Tensor]:
     spare = 1 if top is None or top > 1 else 0
-    span = ops.exp2(ops.like(bits, x) - sign - spare)
+    span = two_to(ops, bits - sign - spare, x)
     return -span, span - 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.quant.arithmetic import Result, quantized_bits, round_through, straight_through
+from core.quant.arithmetic import Result, quantized_bits, round_through, straight_through, two_to
 from core.quant.ops import Tensor
 
 #: QKeras 0.9.0 rounds stochastically to half a step here, which gives values between those of the grid
@@ -34,8 +34,8 @@ def clipped_through(ops: Any, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
 def quantized_relu(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
     """Unsigned fixed point of max(x, 0); with a negative slope, signed."""
     slope = float(a["negative_slope"])
-    m = ops.exp2(ops.like(bits, x) - (1 if slope else 0))
-    s = ops.exp2(ops.like(integer, x))
+    m = two_to(ops, bits - (1 if slope else 0), x)
+    s = two_to(ops, integer, x)
     stochastic = bool(a["use_stochastic_rounding"]) and training
     value = ops.stop(x)
     if a["use_sigmoid"]:
@@ -43,7 +43,7 @@ def quantized_relu(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, t
             return 2 * round_through(ops, hard_sigmoid(ops, value / s) * m * factor, False) / (m * factor) - 1
     else:
         def branch(factor: float) -> Tensor:
-            return round_through(ops, value * m * factor / s, stochastic, HALF_STEP) / (m * factor)
+            return round_through(ops, value * (m * factor / s), stochastic, HALF_STEP) / (m * factor)
     quantized = s * clipped_through(ops, branch(1.0), 0.0, 1 - 1 / m)
     if slope:
         quantized = quantized + s * slope * clipped_through(ops, branch(slope), -1.0, 0.0)
@@ -51,14 +51,14 @@ def quantized_relu(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, t
     if upper and not a["is_quantized_clip"]:
         quantized = ops.minimum(quantized, ops.like(upper, x))
     top = ops.stop(s - s / m) if a["is_quantized_clip"] or not upper else ops.like(upper, x)
-    positive = ops.where(x > 0, x, slope * x)
-    through = ops.where(x <= top, positive, ops.stop(top + 0 * x))
+    inside = ops.where(x > 0, x, slope * x if slope else ops.like(0.0, x))
+    through = ops.where(x <= top, inside, top)
     return straight_through(ops, through, quantized, a), ops.like(1.0, x)
 
 
 def quantized_tanh(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
     """Fixed point of tanh or of its hard form 2*hard_sigmoid(x) - 1."""
-    m = ops.exp2(ops.like(bits, x) - 1)
+    m = two_to(ops, bits - 1, x)
     p = ops.tanh(x) if a["use_real_tanh"] else 2 * hard_sigmoid(ops, x) - 1
     whole = round_through(ops, p * m, bool(a["use_stochastic_rounding"]) and training, HALF_STEP)
     low = -1 + (1.0 if a["symmetric"] else 0.0) / m
@@ -67,7 +67,7 @@ def quantized_tanh(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, t
 
 def quantized_sigmoid(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
     """Fixed point of the sigmoid or of its hard form."""
-    m = ops.exp2(ops.like(bits, x))
+    m = two_to(ops, bits, x)
     p = real_sigmoid(ops, x) if a["use_real_sigmoid"] else hard_sigmoid(ops, x)
     whole = round_through(ops, p * m, bool(a["use_stochastic_rounding"]) and training, HALF_STEP)
     low = (1.0 if a["symmetric"] else 0.0) / m
@@ -76,8 +76,8 @@ def quantized_sigmoid(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor
 
 def quantized_ulaw(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
     """mu-law companding of a value quantized by the hard sigmoid."""
-    m = ops.exp2(ops.like(bits, x) - 1)
-    s = ops.exp2(ops.like(integer, x))
+    m = two_to(ops, bits - 1, x)
+    s = two_to(ops, integer, x)
     u = ops.like(a["u"], x)
     rounded = 2 * round_through(ops, hard_sigmoid(ops, x / s) * m, False) / m - 1
     companded = ops.sign(rounded) * ops.log(1 + u * ops.abs(rounded)) / ops.log(1 + u)
