@@ -175,6 +175,7 @@ def style_sheet(table: Tokens) -> str:
                             border-bottom: 1px solid {table.border}; padding: 5px 6px; }}
     QTableView {{ gridline-color: {table.border}; selection-background-color: {table.selection};
                   selection-color: {table.selection_text}; border: 1px solid {table.border}; }}
+    QTableView QLineEdit {{ border: 1px solid {table.accent}; background: {table.base}; }}
     QTabWidget::pane {{ border: none; border-top: 1px solid {table.border}; }}
     QTabBar::tab {{ padding: 7px 18px; color: {table.muted}; border: none; border-bottom: 2px solid transparent; }}
     QTabBar::tab:selected {{ color: {table.text}; border-bottom-color: {table.accent}; font-weight: 600; }}

@@ -48,7 +48,10 @@ def _become_leader(log_path: str, niceness: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    try:
+        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    except OSError:  # a full disk or a folder that is gone must not keep anyone from working
+        log = os.open(os.devnull, os.O_WRONLY)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)

@@ -23,6 +23,7 @@ class LogModel(QAbstractListModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("log_model")
+        self.longest = 0  # letters of the longest line so far
         self._lines: deque[LogLine] = deque()
         self._pending: list[LogLine] = []
         self._timer = QTimer(self, objectName="log_flush", singleShot=True, interval=FLUSH_MS)
@@ -46,6 +47,7 @@ class LogModel(QAbstractListModel):
             for _ in range(excess):
                 self._lines.popleft()
             self.endRemoveRows()
+        self.longest = max(self.longest, *(len(line.source) + len(line.text) + 2 for line in new))
         first = len(self._lines)
         self.beginInsertRows(QModelIndex(), first, first + len(new) - 1)
         self._lines.extend(new)
@@ -56,6 +58,7 @@ class LogModel(QAbstractListModel):
         self.beginResetModel()
         self._lines.clear()
         self._pending.clear()
+        self.longest = 0
         self.endResetModel()
 
     def text(self) -> str:

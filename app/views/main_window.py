@@ -32,6 +32,7 @@ from app.views.status_bar import StatusBar
 from app.views.welcome import Welcome
 
 SIZE = (1440, 900)
+LOG_HEIGHT = 200
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
@@ -87,6 +88,7 @@ class MainWindow(QMainWindow):
         self.log_dock = QDockWidget("Log", self, objectName="log_dock")
         self.log_dock.setWidget(self.log)
         self.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self.log_dock)
+        self.resizeDocks([self.log_dock], [LOG_HEIGHT], Qt.Orientation.Vertical)
         self.log_dock.hide()
 
     def _build_actions(self) -> None:

@@ -52,7 +52,7 @@ class StatusBar(QStatusBar):
 
     def notice(self, text: str) -> None:
         """Show a sentence for some seconds."""
-        self.showMessage(text, MESSAGE_MS)
+        self.showMessage(f"{text[:1].upper()}{text[1:]}", MESSAGE_MS)
 
     def _on_started(self, job: Job) -> None:
         self._jobs.append(job)
