@@ -5,6 +5,7 @@ Formulas: multiplication of b1 by b2 bits 0.002994791667*b1*b2 + 0.001041666667*
 """
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -224,3 +225,10 @@ def test_nothing_is_rounded():
 def test_corrections_are_listed_once_with_reasons():
     assert len({correction.key for correction in CORRECTIONS}) == len(CORRECTIONS)
     assert all(correction.original and correction.corrected and correction.reason for correction in CORRECTIONS)
+
+
+def test_the_documentation_lists_every_correction():
+    page = (Path(__file__).parents[3] / "docs" / "what_is_counted.md").read_text()
+    for correction in CORRECTIONS:
+        line = f"| {correction.key} | {correction.original} | {correction.corrected} | {correction.reason} |"
+        assert line in page, correction.key
