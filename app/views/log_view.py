@@ -50,6 +50,7 @@ class LogView(QWidget):
             session.jobLogged.connect(self.lines.add)
         self.lines.rowsAboutToBeInserted.connect(self._before_lines)
         self.lines.rowsInserted.connect(self._after_lines)
+        self.list.verticalScrollBar().rangeChanged.connect(self._on_range)
         self.copy_button.clicked.connect(self._on_copy)
         self.clear_button.clicked.connect(self.lines.clear)
 
@@ -61,8 +62,11 @@ class LogView(QWidget):
         width = max(self.lines.longest * self._letter + 2 * _MARGIN, self.list.viewport().width())
         if width != self.list.columnWidth(0):
             self.list.setColumnWidth(0, width)
+
+    def _on_range(self, _: int, end: int) -> None:
+        """The bar knows of new lines only once they are laid out."""
         if self._following:
-            self.list.verticalScrollBar().setValue(self.list.verticalScrollBar().maximum())
+            self.list.verticalScrollBar().setValue(end)
 
     def _on_copy(self) -> None:
         QGuiApplication.clipboard().setText(self.lines.text())

@@ -443,6 +443,20 @@ def test_generate_exports_the_selected_candidate_and_shows_log_and_report(qtbot,
     assert "18,617" in [cell(panel.report, "LUT", 1)] and panel.start.isEnabled() and not panel.bar.isVisible()
 
 
+def test_log_follows_its_end_until_the_user_scrolls_up(qtbot, session):
+    panel = shown(qtbot, ExportPanel(session), (1000, 700))
+    bar = panel.log.list.verticalScrollBar()
+    for burst in range(6):
+        for number in range(200):
+            panel.log.lines.add(LogLine(f"line {burst} {number}"))
+        QTest.qWait(130)
+    assert bar.maximum() > 500 and bar.value() == bar.maximum()
+    bar.setValue(100)
+    panel.log.lines.add(LogLine("one more"))
+    QTest.qWait(150)
+    assert bar.value() == 100
+
+
 def test_cancel_asks_the_export_to_end_and_a_failure_is_in_the_log(qtbot, session):
     panel = shown(qtbot, ExportPanel(session), (1000, 700))
     find_candidates(session, THREE)
