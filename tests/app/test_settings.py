@@ -1,0 +1,64 @@
+"""What is remembered between runs, and what happens when it cannot be read."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from app import application, settings
+from app.settings import MAX_RECENT, Settings
+from core.errors import ProjectError
+
+
+def test_that_settings_are_found_again(tmp_path):
+    first = Settings()
+    first.theme = "dark"
+    first.set_window_state("geometry", b"\x00\x01")
+    first.add_recent(tmp_path)
+    second = Settings()
+    assert (second.theme, second.window_state("geometry"), second.recent) == ("dark", b"\x00\x01", [tmp_path])
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"theme": 3}', b"\xff\xfe"])
+def test_that_a_damaged_file_is_set_aside_and_defaults_hold(content):
+    path = Settings().path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    assert Settings().theme == "system"
+    assert path.with_suffix(".damaged.json").read_bytes() == content
+
+
+def test_that_recent_projects_are_newest_first_without_doubles_or_gone_ones(tmp_path):
+    known = Settings()
+    folders = [tmp_path / str(number) for number in range(MAX_RECENT + 2)]
+    for folder in folders:
+        folder.mkdir()
+        known.add_recent(folder)
+    known.add_recent(folders[5])
+    folders[-1].rmdir()
+    assert known.recent[0] == folders[5]
+    assert known.recent.count(folders[5]) == 1
+    assert folders[-1] not in known.recent
+    assert len(known.recent) <= MAX_RECENT
+
+
+def test_that_settings_that_cannot_be_written_stop_no_one(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    known = Settings(blocked / "settings.json")
+    known.theme = "dark"
+    assert known.theme == "dark"
+
+
+def test_that_the_home_of_the_tests_is_not_the_users(fresh_home):
+    assert settings.data_folder().is_relative_to(fresh_home)
+    assert settings.log_folder().is_relative_to(fresh_home)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays are named so on Linux only")
+def test_that_a_missing_display_is_a_sentence(monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ProjectError, match="no display"):
+        application.run_gui()
