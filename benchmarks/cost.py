@@ -1,18 +1,20 @@
-"""Prices a second: one recipe, one edit, and a population, of the published jet tagger.
+"""Prices a second: one recipe, one edit, and a population, of the published jet tagger, beside the original QTools.
 
-The original QTools needs an environment of its own (qkeras 0.9.0, TensorFlow 2.14); name its Python with
-`--original` to time it in the same call.
+The original runs in an environment of its own, made at the first call; `--alone` leaves it out.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+from _environments import environment, run_side
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from core.energy import Pricer, price
 from core.energy.population import PopulationPricer, Slot
@@ -57,7 +59,7 @@ def best_of(function: Callable[[], object], times: int = 7) -> float:
 def main() -> None:
     """Print the timings."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--original", help="Python of an environment with qkeras 0.9.0")
+    parser.add_argument("--alone", action="store_true", help="leave the original out")
     parser.add_argument("--members", type=int, default=100_000)
     arguments = parser.parse_args()
     info, recipe = PUBLISHED["Q6"]
@@ -77,13 +79,11 @@ def main() -> None:
     print(f"one edit of one layer              {edit * 1e3:10.3f} ms")
     print(f"population, nothing known before   {arguments.members / first:10,.0f} prices/s")
     print(f"population, later generations      {arguments.members / later:10,.0f} prices/s")
-    if arguments.original:
-        done = subprocess.run([arguments.original, "-c", ORIGINAL], capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(f"the original cannot run: {done.stderr.strip().splitlines()[-1]}")
-        original = float(done.stdout)
-        print(f"original QTools 0.9.0              {original * 1e3:10.3f} ms   ({original / single:,.0f} times one "
-              f"recipe, {original * arguments.members / later:,.0f} times a population's)")
+    if not arguments.alone:
+        original = float(run_side(environment("qkeras"), ORIGINAL).split()[-1])
+        print(f"original QTools 0.9.0, one model   {original * 1e3:10.3f} ms")
+        print(f"  times one recipe {original / single:,.0f}, one edit {original / edit:,.0f}, "
+              f"a later generation's member {original * arguments.members / later:,.0f}")
 
 
 if __name__ == "__main__":
