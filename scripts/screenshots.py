@@ -50,8 +50,9 @@ def take(folder: Path, project: Path | None, budget: float) -> int:
         window.resize(*SIZE)
         window.show()
         folder.mkdir(parents=True, exist_ok=True)
-        theme.manager().set_mode("light")
-        shoot(window, folder / "welcome-light.png")
+        for mode in THEMES:
+            theme.manager().set_mode(mode)
+            shoot(window, folder / f"welcome-{mode}.png")
         opened = session.open_project(project) if project else session.open_demo()
         if not opened or not work(window, session, budget):
             print(problems[0] if problems else "The demo did not come to its end in time.", file=sys.stderr)
