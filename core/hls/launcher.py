@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -24,10 +24,12 @@ _POLL_S = 0.1
 def run_tool(
     command: Sequence[str | os.PathLike[str]], directory: Path, monitor: Monitor, *, name: str,
     log: Path | None = None, environment: Mapping[str, str] | None = None, limit_s: float = 3600.0,
+    telling: Callable[[str], bool] = lambda line: True,
 ) -> float:
     """Run a command to its end and return the seconds it took.
 
-    Each line of its output goes to the monitor (source `name`) and to the file `log`.
+    Each line of its output goes to the monitor (source `name`) and to the file `log`; a line that is not
+    `telling` and names no error is of level "debug".
 
     Raises:
         ToolMissingError: it cannot be started.
@@ -47,7 +49,7 @@ def run_tool(
     reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
     reader.start()
     try:
-        tail = _follow(process, lines, monitor, name, log, started + limit_s)
+        tail = _follow(process, lines, monitor, name, log, started + limit_s, telling)
     finally:
         end_group(process)
         reader.join(GRACE_S)
@@ -65,7 +67,7 @@ def _read(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
 
 
 def _follow(process: subprocess.Popen[str], lines: Queue[str | None], monitor: Monitor, name: str,
-            log: Path | None, deadline: float) -> list[str]:
+            log: Path | None, deadline: float, telling: Callable[[str], bool]) -> list[str]:
     """Pass lines on until the output ends; the last lines and every line that names an error."""
     kept: deque[str] = deque(maxlen=_TAIL)
     errors: list[str] = []
@@ -90,7 +92,7 @@ def _follow(process: subprocess.Popen[str], lines: Queue[str | None], monitor: M
             if bad:
                 errors.append(line)
             kept.append(line)
-            monitor.log(line, "error" if bad else "info", name)
+            monitor.log(line, "error" if bad else "info" if telling(line) else "debug", name)
     finally:
         if file:
             file.close()

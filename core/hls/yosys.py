@@ -7,6 +7,7 @@ to those of the whole within 1 %. The flip-flops are those of the top module.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -108,8 +109,13 @@ def _map_module(directory: Path, folder: Path, module: str, is_top: bool, monito
     stat.unlink(missing_ok=True)
     script.write_text(_script(directory, module, stat, is_top))
     run_tool([sys.executable, "-c", _START, script.name], folder, monitor, name=f"yosys {module}",
-             log=folder / f"{module}.log", limit_s=limit_s)
+             log=folder / f"{module}.log", limit_s=limit_s, telling=_is_pass)
     return read_stat(stat)
+
+
+def _is_pass(line: str) -> bool:
+    """True for the line that begins a pass of the script; Yosys says some thousand others."""
+    return re.match(r"\d+\. Executing", line) is not None
 
 
 def _script(directory: Path, module: str, stat: Path, is_top: bool) -> str:
