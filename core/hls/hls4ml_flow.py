@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 import os
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from core.errors import ExportError
 from core.events import Monitor
+from core.hls import emulator
 from core.hls.launcher import run_tool
 from core.hls.network import logits_model, read_network
 from core.hls.tools import require
@@ -60,7 +62,7 @@ def emulate(graph: Any, directory: Path, events: np.ndarray, monitor: Monitor, l
 
     Raises:
         ToolMissingError: g++ is missing.
-        ToolFailedError: the compilation failed.
+        ToolFailedError: the compilation failed, or the program ended with an error.
         Cancelled: asked to stop.
     """
     require("g++")
@@ -72,9 +74,18 @@ def emulate(graph: Any, directory: Path, events: np.ndarray, monitor: Monitor, l
     libraries = list(firmware.glob("*.so"))
     if len(libraries) != 1:
         raise ExportError("the compiled C++ emulation is missing", f"no library in {firmware}", "See build_lib.log")
-    graph._top_function_lib = ctypes.CDLL(str(libraries[0]))
-    flat = np.ascontiguousarray(events, dtype=np.float64)
-    return np.asarray(graph.predict(flat)).reshape(len(events), -1)
+    return _run(libraries[0], graph, events, directory, monitor, limit_s)
+
+
+def _run(library: Path, graph: Any, events: np.ndarray, directory: Path, monitor: Monitor,
+         limit_s: float) -> np.ndarray:
+    outputs = sum(int(variable.size()) for variable in graph.get_output_variables())
+    with tempfile.TemporaryDirectory(prefix="quantiscope-emulation-") as scratch:
+        source, target = Path(scratch) / "events.npy", Path(scratch) / "result.npy"
+        np.save(source, np.asarray(events, dtype=np.float64))
+        run_tool([sys.executable, emulator.__file__, library, f"{PROJECT}_double", source, str(outputs), target],
+                 directory, monitor, name="c++ emulation", log=directory / "emulation.log", limit_s=limit_s)
+        return np.asarray(np.load(target, allow_pickle=False))
 
 
 def tensor_types(graph: Any) -> list[dict[str, str]]:

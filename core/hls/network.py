@@ -91,7 +91,7 @@ def _node(layer: keras.Layer, inbound: tuple[str, ...]) -> Node:
     if isinstance(layer, QInput):
         if output is None:
             raise ExportError(f"the input quantizer {layer.output_quantizer} is not fixed point",
-                              remedy="Use quantized_bits with a fixed alpha for the input")
+                              remedy="Use quantized_bits with alpha=1 for the input")
         return Node(layer.name, "quantize", inbound, shape, output=output)
     if isinstance(layer, keras.layers.Dense):
         return Node(layer.name, "dense", inbound, shape, exact_weights(layer), activation, output)
@@ -126,7 +126,7 @@ def output_type(layer: keras.Layer) -> FixedPoint | None:
     fixed = chosen.fixed_point()
     if fixed is None:
         raise ExportError(f"the output quantizer {chosen} of layer {layer.name!r} cannot be exported exactly yet",
-                          remedy="Use quantized_bits with a power-of-two alpha, quantized_relu or quantized_tanh")
+                          remedy="Use quantized_bits with alpha=1, quantized_relu or quantized_tanh")
     return fixed
 
 

@@ -5,7 +5,10 @@ Constant multiplications become adder trees, so no DSP is used. Everything alkai
 
 from __future__ import annotations
 
+import importlib
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +71,8 @@ def trace_network(network: Network) -> Any:
         values[node.name] = _apply(node, values)
     if source is None:
         raise ExportError("the model has no quantized input", remedy="Quantize it by a recipe first")
-    return trace.trace(source, values[network.result])
+    with _sound_passes():
+        return trace.trace(source, values[network.result])
 
 
 def _apply(node: Node, values: dict[str, Any]) -> Any:
@@ -76,16 +80,108 @@ def _apply(node: Node, values: dict[str, Any]) -> Any:
     if node.op == "reshape":
         return value.reshape(node.shape)
     if node.op == "dense":
-        value = value @ node.weights["kernel"]
+        value = _product(value, node.weights["kernel"])
         if "bias" in node.weights:
             value = value + node.weights["bias"]
     if node.activation == "relu":
-        value = value.relu()
-    if node.output is None:
-        return value
-    signed, integer, fraction = int(node.output.signed), node.output.integer, node.output.fraction
-    overflow = "SAT_SYM" if node.output.symmetric else "SAT"
-    return value.quantize(signed, integer, fraction, overflow, "RND_CONV")
+        value = _each(value, _rectified)
+    fixed = node.output
+    return value if fixed is None else _each(value, lambda element: quantized(element, fixed))
+
+
+def _array(elements: Any, like: Any) -> Any:
+    """Elements, or plain numbers, as an array of alkaid's."""
+    trace, _ = _library()
+    return trace.FVArray(elements, like.solver_options, hwconf=like.hwconf)
+
+
+def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    """An array with `change` applied to each element."""
+    raw = np.asarray(value)
+    out = np.empty(raw.shape, dtype=object)
+    for place, element in np.ndenumerate(raw):
+        out[place] = change(element)
+    return _array(out, value)
+
+
+def _is_constant(element: Any) -> bool:
+    return bool(element.low == element.high)
+
+
+def _constant(number: float, like: Any) -> Any:
+    return type(like).from_const(number, hwconf=like.hwconf)
+
+
+def _rectified(element: Any) -> Any:
+    return _constant(max(element.low, 0.0), element) if _is_constant(element) else element.relu()
+
+
+def _product(value: Any, kernel: np.ndarray) -> Any:
+    """value @ kernel; inputs that never change are summed here, for alkaid cannot take a vector of them."""
+    raw = np.asarray(value)
+    fixed = np.array([_is_constant(element) for element in raw.ravel()]).reshape(raw.shape)
+    if not fixed.any():
+        return value @ kernel
+    if raw.ndim != 1:
+        raise ExportError("a layer on several rows of values has inputs that never change",
+                          remedy="Prune the model, or use the hls4ml flow")
+    offset = np.array([element.low if still else 0.0 for element, still in zip(raw, fixed, strict=True)]) @ kernel
+    moving = kernel[~fixed]
+    return value[~fixed] @ moving + offset if moving.any() else _array(offset.astype(object), value)
+
+
+def quantized(element: Any, fixed: FixedPoint) -> Any:
+    """One value saturated to a fixed-point type and rounded half to even.
+
+    alkaid 0.8.2 has a mode for it that is wrong where adding half a step changes the number of fraction
+    bits, or where the result never changes; so it is built here from its slices of bits. Saturation comes
+    first: the ends of the type lie on its grid, so that rounding does not leave it again.
+    """
+    ends = [_rounded(end, fixed) for end in (element.low, element.high)]
+    if ends[0] == ends[1]:
+        return _constant(ends[0], element)  # rounding keeps the order, so everything between is the same
+    element = element.max_of(fixed.minimum).min_of(fixed.maximum)
+    return element if element.kif[2] <= fixed.fraction else _half_even(element, fixed.fraction)
+
+
+def _rounded(number: float, fixed: FixedPoint) -> float:
+    step = 2.0**-fixed.fraction
+    return float(np.clip(np.rint(number / step) * step, fixed.minimum, fixed.maximum))
+
+
+def _half_even(element: Any, fraction: int) -> Any:
+    """Half a step up and cut; then, where nothing was cut off (a tie), an odd last bit is cleared."""
+    step = 2.0**-fraction
+    shifted = element + step / 2
+    signed, integer, bits_below = (int(n) for n in shifted.kif)
+    integer = max(integer, 2 - fraction)
+    upper = shifted.quantize(signed, integer, fraction - 1)
+    if bits_below <= fraction:
+        return upper  # every value is a tie
+    odd = shifted.quantize(0, 1 - fraction, fraction)
+    rest = shifted.quantize(0, -fraction, bits_below)
+    if _is_constant(rest):
+        return shifted.quantize(signed, integer, fraction) if rest.low else upper
+    no_tie = rest.unary_bit_op("any") * step
+    if _is_constant(odd):
+        return upper + no_tie if odd.low else upper
+    return upper + (no_tie & odd)
+
+
+@contextmanager
+def _sound_passes() -> Iterator[None]:
+    """Leaves out one of alkaid's rewrites while logic is made.
+
+    Version 0.8.2 takes a slice of one bit for that of the highest bit without looking at the shift of what
+    it is sliced from, and then reads another bit. The rewrite saves nothing that counts.
+    """
+    passes: Any = importlib.import_module("alkaid.trace.passes.canon")
+    kept = passes.canonicalize_msb_wraps
+    passes.canonicalize_msb_wraps = lambda logic: logic
+    try:
+        yield
+    finally:
+        passes.canonicalize_msb_wraps = kept
 
 
 def _kif(fixed: FixedPoint | None, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -97,9 +193,10 @@ def write_rtl(network: Network, directory: Path, part: str, clock_ns: float) -> 
     """Trace, pipeline to the clock and write Verilog, constraints and Vivado scripts into `directory`."""
     _, rtl_model = _library()
     logic = trace_network(network)
-    model = rtl_model.RTLModel(logic, directory, prj_name=TOP, latency_cutoff=STAGE_SHARE * clock_ns,
-                               clock_period=clock_ns, part_name=part)
-    model.write()
+    with _sound_passes():
+        model = rtl_model.RTLModel(logic, directory, prj_name=TOP, latency_cutoff=STAGE_SHARE * clock_ns,
+                                   clock_period=clock_ns, part_name=part)
+        model.write()
     stages = tuple(sorted((p.stem for p in (directory / "src").glob("logic*.v")), key=lambda s: int(s[5:])))
     return Rtl(directory, TOP, stages, int(model.latency or 0), float(model._comb.cost), int(model.reg_bits), model,
                logic)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -189,10 +188,9 @@ def _fixed(a: Mapping[str, Any], signed: bool, bits: int, integer: int) -> Fixed
     alpha = a["alpha"]
     if isinstance(alpha, str) or a["qnoise_factor"] != 1.0 or (signed and bits == 1):
         return None
-    shift = 0.0 if alpha is None else math.log2(float(alpha))
-    if not shift.is_integer():
-        return None
-    return FixedPoint(signed, bits, integer + int(shift), bool(a["symmetric"]))
+    if alpha is not None and float(alpha) != 1.0:
+        return None  # a scale multiplies what is already rounded and saturated without it
+    return FixedPoint(signed, bits, integer, bool(a["symmetric"]))
 
 
 def quantizer(spec: QuantizerSpec | str) -> Quantizer:

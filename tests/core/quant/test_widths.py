@@ -62,7 +62,7 @@ def test_random_kinds_draw_anew_at_each_run_of_a_compiled_step(text: str) -> Non
     assert np.abs(step().numpy() - step().numpy()).max() > 0
 
 
-@pytest.mark.parametrize("text", ["quantized_bits(6,2,alpha=1)", "quantized_bits(5,0,1,alpha=0.5)",
+@pytest.mark.parametrize("text", ["quantized_bits(6,2,alpha=1)", "quantized_bits(5,0,1,alpha=1)",
                                   "quantized_relu(5,1)", "quantized_tanh(4)",
                                   "quantized_bits(4,0,keep_negative=False,alpha=1)"])
 def test_the_fixed_point_form_has_the_extremes_and_the_step_of_the_quantizer(text: str) -> None:
