@@ -45,7 +45,7 @@ _OURS = _COMMON + f"""
 sys.path.insert(0, {str(ROOT)!r})
 import resources
 from core.model_io import inspect_model, load_model
-from core.quant import quantize, uniform, training
+from core.quant import quantize, training, uniform
 from core.dataset import load_dataset
 path = resources.path("models/jet_tagger.keras")
 info = inspect_model(path)

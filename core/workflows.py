@@ -124,7 +124,7 @@ def _opened(project: Project) -> Dataset:
 def _warm_up(request: requests.WarmUp, monitor: Monitor) -> None:
     monitor.stage("load")
     _bring_in_tensorflow()
-    import core.quant.training  # noqa: F401
+    import core.quant.evaluation  # noqa: F401
 
     if request.model:
         model_of(request.model)
@@ -138,7 +138,7 @@ def _evaluate(request: requests.Evaluate, monitor: Monitor) -> Evaluation:
     if request.recipe is not None:
         request.recipe.check(info)
     _bring_in_tensorflow()
-    from core.quant import quantize, training
+    from core.quant import evaluation, quantize, weights
 
     model = model_of(request.model)
     kind = "float"
@@ -146,10 +146,10 @@ def _evaluate(request: requests.Evaluate, monitor: Monitor) -> Evaluation:
         model = quantize(model, request.recipe)
         kind = "post-training"
         if request.weights:
-            training.load_weights(model, Path(request.weights))
+            weights.load_weights(model, Path(request.weights))
             kind = "trained"
     monitor.stage("evaluate")
-    return training.evaluate(model, dataset, kind, request.events)
+    return evaluation.evaluate(model, dataset, kind, request.events)
 
 
 def _train(request: requests.Train, monitor: Monitor) -> Candidate:
@@ -202,10 +202,10 @@ def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
         dataset = _opened(project)
         _bring_in_tensorflow()
         from core.hls.export import ExportOptions, export
-        from core.quant import quantize, training
+        from core.quant import quantize, weights
 
         model = quantize(model_of(project.model_path), candidate.recipe)
-        training.load_weights(model, project.weights_path(candidate.id))
+        weights.load_weights(model, project.weights_path(candidate.id))
         options = ExportOptions(flow=request.flow, part=request.part, clock_ns=request.clock_ns,
                                 events=request.events, synthesize=request.synthesize)
         directory = project.export_directory(candidate.id, request.flow)

@@ -20,7 +20,7 @@ from core.hls.network import Network, logits_model, read_network
 from core.hls.parts import Part, find_part
 from core.hls.report import Exactness, ExportReport, FlowCheck, SynthesisReport
 from core.hls.tools import find_tool, require
-from core.quant import training
+from core.quant import evaluation
 from core.quant.layers import QInput
 
 FLOWS = {"hls4ml": ("c++",), "rtl": ("rtl",), "both": ("c++", "rtl")}
@@ -98,8 +98,8 @@ class _Work:
         self._part, self._directory, self._monitor = part, directory, monitor
         self._exported = logits_model(model)[0]
         monitor.stage("reference")
-        self._reference = training.predict(self._exported, events, "float64").reshape(len(events), -1)
-        single = training.predict(self._exported, events).reshape(len(events), -1)
+        self._reference = evaluation.predict(self._exported, events, "float64").reshape(len(events), -1)
+        single = evaluation.predict(self._exported, events).reshape(len(events), -1)
         self._single_differs = int((single.astype(np.float64) != self._reference).sum())
         self._rtl: rtl_alkaid.Rtl | None = None
         self.warnings: list[str] = []

@@ -12,7 +12,7 @@ from core.quant.quantizers import FixedPoint, Quantizer, quantizer
 from core.quant.recipe import LayerRecipe, Recipe, uniform
 from core.quant.spec import QuantizerSpec, parse
 
-_NEED_KERAS = {"quantize": "build", "train": "training", "evaluate": "training", "predict": "training"}
+_NEED_KERAS = {"quantize": "build", "train": "training", "evaluate": "evaluation", "predict": "evaluation"}
 
 __all__ = ["FixedPoint", "LayerRecipe", "Quantizer", "QuantizerSpec", "Recipe", "evaluate", "parse", "predict",
            "quantize", "quantizer", "train", "uniform"]

@@ -1,26 +1,21 @@
-"""Training and judging quantized models: the loop over batches is one compiled TensorFlow program."""
+"""Training quantized models: the loop over batches is one compiled TensorFlow program."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from core.candidate import Evaluation
 from core.dataset import Dataset
-from core.errors import ModelFileError, QuantiscopeError
+from core.errors import QuantiscopeError
 from core.events import Monitor
-from core.files import npz_bytes, write_atomically
-from core.metrics import evaluate_scores
-from core.quant.build import in_double
+from core.quant.evaluation import cross_entropy
 
 Loss = Callable[[Any, Any], Any]
-PREDICT_BATCH = 4096
 
 
 @dataclass(frozen=True)
@@ -46,13 +41,6 @@ class History:
     training_loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     best_epoch: int = -1
-
-
-def cross_entropy(labels: Any, outputs: Any) -> Any:
-    """Cross-entropy of class numbers and probabilities, (events,); one column: of the second of two classes."""
-    if outputs.shape[-1] == 1:
-        return keras.losses.binary_crossentropy(tf.cast(tf.reshape(labels, (-1, 1)), outputs.dtype), outputs)
-    return keras.losses.sparse_categorical_crossentropy(labels, outputs)
 
 
 def train(model: keras.Model, dataset: Dataset, options: TrainOptions, monitor: Monitor | None = None) -> History:
@@ -135,62 +123,3 @@ class _Loop:
     def validation_loss(self) -> float:
         """Mean loss over the validation events."""
         return float(self._validate())
-
-
-def predict(model: keras.Model, x: np.ndarray, precision: str = "float32") -> np.ndarray:
-    """Outputs for events (events, ...), in batches.
-
-    "float64" rebuilds the model in double precision, in which sums of fixed-point products are exact: the
-    reference of every bit-exactness proof.
-    """
-    if precision == "float64":
-        model = in_double(model)
-    run = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
-    parts = [run(tf.constant(x[start:start + PREDICT_BATCH], precision)).numpy()
-             for start in range(0, len(x), PREDICT_BATCH)]
-    return np.concatenate(parts)
-
-
-def evaluate(model: keras.Model, dataset: Dataset, kind: str, events: int | None = None) -> Evaluation:
-    """Accuracy, ROC and AUC per class on the (first `events`) test events."""
-    return judge(model, dataset.x_test[:events], dataset.y_test[:events], dataset.class_names, kind)
-
-
-def judge(model: keras.Model, x: np.ndarray, y: np.ndarray, class_names: tuple[str, ...], kind: str) -> Evaluation:
-    """As `evaluate`, on any events."""
-    scores = predict(model, x)
-    loss = float(np.mean(cross_entropy(tf.constant(y), tf.constant(scores))))
-    return evaluate_scores(scores, y, class_names, kind, loss)
-
-
-def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """All weights by "<layer>/<variable>", as `save_weights` stores them."""
-    return {f"{layer.name}/{variable.path.split('/', 1)[-1]}": keras.ops.convert_to_numpy(variable)
-            for layer in model.layers for variable in layer.weights}
-
-
-def save_weights(model: keras.Model, path: Path) -> None:
-    """Write all weights as npz, atomically."""
-    write_atomically(Path(path), npz_bytes(weights_of(model)))
-
-
-def load_weights(model: keras.Model, path: Path) -> None:
-    """Read weights that `save_weights` wrote; raises ModelFileError unless every name and shape fits."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            stored: Mapping[str, np.ndarray] = {key: data[key] for key in data.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise ModelFileError(f"the weights {path} cannot be read", str(error), "Train the candidate again") from None
-    set_weights(model, stored, str(path))
-
-
-def set_weights(model: keras.Model, stored: Mapping[str, np.ndarray], where: str = "the weights") -> None:
-    """Give a model the weights of `weights_of`; raises ModelFileError unless every name and shape fits."""
-    wanted = {f"{layer.name}/{variable.path.split('/', 1)[-1]}": variable
-              for layer in model.layers for variable in layer.weights}
-    wrong = next((n for n, v in wanted.items() if n not in stored or stored[n].shape != tuple(v.shape)), None)
-    if wrong is not None:
-        raise ModelFileError(f"{where} do not fit the model", f"{wrong} is missing or of another shape",
-                             "Choose the weights of a candidate of this model")
-    for name, variable in wanted.items():
-        variable.assign(stored[name])

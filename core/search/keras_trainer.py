@@ -11,7 +11,7 @@ import tensorflow as tf
 from core.dataset import Dataset
 from core.events import Monitor
 from core.model_io import describe_model
-from core.quant import quantize, training
+from core.quant import evaluation, quantize, training, weights
 from core.quant.recipe import OUTPUT, Recipe
 from core.search.trainer import Trained
 
@@ -61,11 +61,11 @@ class KerasTrainer:
                                             batch_size=self._batch_size, seed=seed)
             training.train(model, self._dataset, options, monitor)
         kind = "trained" if epochs > 0 else "post-training"
-        return Trained(training.evaluate(model, self._dataset, kind),
-                       self._validation_accuracy(model), training.weights_of(model))
+        return Trained(evaluation.evaluate(model, self._dataset, kind),
+                       self._validation_accuracy(model), weights.weights_of(model))
 
     def _validation_accuracy(self, model: keras.Model) -> float:
-        scores = training.predict(model, self._dataset.x_val)
+        scores = evaluation.predict(model, self._dataset.x_val)
         found = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0.5).astype(int)
         return float((found == self._dataset.y_val).mean())
 
