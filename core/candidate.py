@@ -8,12 +8,17 @@ from core.quant.recipe import Recipe
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """How well a model separates the classes on `events` events.
+    """How well a model does on `events` events.
 
-    `auc` and `auc_error` map a class name to the area under its one-against-rest ROC and the
-    standard error of that area. `roc` maps a class name to (false positive rates, true positive
-    rates), thinned to at most a few hundred points, both ascending from 0 to 1.
-    `kind` says what the accuracy is of: "float", "post-training" or "trained".
+    `accuracy` is the one figure that searches raise and tables show; `metric` says what it is: "accuracy"
+    (share of right labels), "AUC" (anomaly scores; mean over the signals, so that no threshold has to be
+    chosen on the events it is judged on) or "R2" (regression; 1 for perfect, 0 for the mean, may be
+    negative). `figures` holds further ones by name: "rmse" (in units of the targets), "mean_iou".
+
+    `auc` and `auc_error` map a class name to the area under its ROC and the standard error of that area:
+    against the rest of the events, or against the background alone where scores are of anomalies. `roc`
+    maps a class name to (false positive rates, true positive rates), thinned to at most a few hundred
+    points, both ascending from 0 to 1. `kind` says what was judged: "float", "post-training" or "trained".
     """
 
     kind: str
@@ -23,6 +28,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     auc_error: dict[str, float] = {}
     roc: dict[str, tuple[list[float], list[float]]] = {}
     loss: float | None = None
+    metric: str = "accuracy"
+    figures: dict[str, float] = {}
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,9 @@
-"""How well scores separate classes: accuracy, ROC, AUC with its error, background rejection. numpy only."""
+"""How good outputs are: accuracy, ROC and AUC with its error, background rejection, regression. numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,7 @@ from core.errors import DatasetError, QuantiscopeError
 ROC_POINTS = 300
 
 Floats = NDArray[np.float64]
+Curves = dict[str, tuple[list[float], list[float]]]
 
 
 def roc_curve(scores: ArrayLike, signal: ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -73,8 +75,10 @@ def evaluate_scores(
     """Accuracy, and ROC and AUC of each class against the rest.
 
     Args:
-        scores: (events, classes); of one column, the probability of the second of two classes.
-        labels: (events,) class numbers.
+        scores: (events, ..., classes); of one column, or of the labels' own shape, the probability of the
+            second of two classes.
+        labels: (events, ...) class numbers: one an event, or one for each value (pixel, edge) of it. The
+            values of an event are counted as independent in the error of the AUC.
         class_names: names for the columns; missing ones are numbered.
         kind: "float", "post-training" or "trained".
         loss: stored along, if known.
@@ -84,31 +88,130 @@ def evaluate_scores(
     Raises:
         QuantiscopeError: no events, or scores that are not numbers.
     """
-    values = np.asarray(scores, dtype=np.float64)
-    truth = np.asarray(labels)
-    if values.ndim == 1:
-        values = values[:, None]
+    values, truth = _by_value(scores, labels)
+    names = [class_names[i] if i < len(class_names) else str(i) for i in range(values.shape[1])]
+    areas, errors, curves = _rocs({name: (values[:, i], truth == i) for i, name in enumerate(names)})
+    figures = {"mean_iou": mean_iou(values.argmax(axis=1), truth)} if np.ndim(labels) > 1 and len(names) > 2 else {}
+    return Evaluation(kind=kind, events=len(np.asarray(labels)), accuracy=_share_right(values, truth), auc=areas,
+                      auc_error=errors, roc=curves, loss=None if loss is None else float(loss), figures=figures)
+
+
+def accuracy(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Share of labels that the largest score names; shapes and errors as `evaluate_scores`."""
+    return _share_right(*_by_value(scores, labels))
+
+
+def _share_right(values: Floats, truth: NDArray[Any]) -> float:
+    return float((values.argmax(axis=1) == truth).mean())
+
+
+def _by_value(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[Any]]:
+    """Scores as (values, classes), at least two of them, and labels as (values,)."""
+    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if not len(truth) or values.shape[0] != len(truth):
         raise DatasetError(f"there are {values.shape[0]} scores for {len(truth)} labels", remedy="Use more test events")
-    bad = int((~np.isfinite(values)).any(axis=1).sum())
+    _check_finite(values)
+    columns = 1 if values.size == truth.size else values.shape[-1]
+    values = values.reshape(-1, columns)
+    if len(values) != truth.size:
+        raise DatasetError(f"there are {len(values)} scores for {truth.size} labels",
+                           remedy="Give one label for each score of the model")
+    return (np.concatenate([1 - values, values], axis=1) if columns == 1 else values), truth.reshape(-1)
+
+
+def _check_finite(values: Floats) -> None:
+    bad = int((~np.isfinite(values.reshape(len(values), -1))).any(axis=1).sum())
     if bad:
-        raise QuantiscopeError(f"the model's output is not a number for {bad} of {len(truth)} events",
+        raise QuantiscopeError(f"the model's output is not a number for {bad} of {len(values)} events",
                                remedy="Widen its quantizers, or check its weights")
-    if values.shape[1] == 1:
-        values = np.concatenate([1 - values, values], axis=1)
-    names = [class_names[i] if i < len(class_names) else str(i) for i in range(values.shape[1])]
-    areas, errors, curves = {}, {}, {}
-    for number, name in enumerate(names):
-        signal = truth == number
+
+
+def _rocs(of: Mapping[str, tuple[Floats, NDArray[np.bool_]]]) -> tuple[dict[str, float], dict[str, float], Curves]:
+    """AUC, its error and the thinned ROC of each (scores, signal) that has both signal and background."""
+    areas: dict[str, float] = {}
+    errors: dict[str, float] = {}
+    curves: Curves = {}
+    for name, (scores, signal) in of.items():
         signals = int(signal.sum())
-        if not 0 < signals < len(truth):
+        if not 0 < signals < len(signal):
             continue
-        fpr, tpr, _ = roc_curve(values[:, number], signal)
+        fpr, tpr, _ = roc_curve(scores, signal)
         areas[name] = auc(fpr, tpr)
-        errors[name] = auc_error(areas[name], signals, len(truth) - signals)
+        errors[name] = auc_error(areas[name], signals, len(signal) - signals)
         curves[name] = thinned(fpr, tpr)
-    return Evaluation(kind=kind, events=len(truth), accuracy=float((values.argmax(axis=1) == truth).mean()),
-                      auc=areas, auc_error=errors, roc=curves, loss=None if loss is None else float(loss))
+    return areas, errors, curves
+
+
+def mean_iou(found: ArrayLike, labels: ArrayLike) -> float:
+    """Intersection over union of found and true labels, averaged over the classes that occur in either."""
+    mine, truth = np.asarray(found).reshape(-1), np.asarray(labels).reshape(-1)
+    shares = [float(((mine == c) & (truth == c)).sum() / ((mine == c) | (truth == c)).sum())
+              for c in np.union1d(mine, truth)]
+    return float(np.mean(shares))
+
+
+def evaluate_anomaly(
+    scores: ArrayLike, labels: ArrayLike, class_names: Sequence[str], kind: str, loss: float | None = None
+) -> Evaluation:
+    """ROC and AUC of each signal against the background by an anomaly score.
+
+    Args:
+        scores: (events,) larger means less like the background.
+        labels: (events,) 0 for background, 1 and up for one kind of signal each.
+        class_names: of the labels, the background's first; missing ones are numbered.
+        kind, loss: as `evaluate_scores`.
+
+    Raises:
+        DatasetError: no background or no signal.
+        QuantiscopeError: scores that are not numbers.
+    """
+    pairs = _signal_pairs(scores, labels)
+    areas, errors, curves = _rocs({class_names[i] if i < len(class_names) else str(i): p for i, p in pairs.items()})
+    return Evaluation(kind=kind, events=len(np.asarray(labels)), accuracy=float(np.mean(list(areas.values()))),
+                      auc=areas, auc_error=errors, roc=curves, loss=None if loss is None else float(loss), metric="AUC")
+
+
+def anomaly_auc(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Mean AUC of the signals against the background; arguments and errors as `evaluate_anomaly`."""
+    return float(np.mean([auc(*roc_curve(*pair)[:2]) for pair in _signal_pairs(scores, labels).values()]))
+
+
+def _signal_pairs(scores: ArrayLike, labels: ArrayLike) -> dict[int, tuple[Floats, NDArray[np.bool_]]]:
+    """By label: scores of background and that signal, and which of them are signal."""
+    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+    signals = [int(number) for number in np.unique(truth) if number > 0]
+    if not signals or not (truth == 0).any():
+        raise DatasetError("an anomaly score is judged on background (label 0) and signal (label 1) events",
+                           "one of them is missing", "Use more test events, or label the signal")
+    _check_finite(values)
+    kept = {number: (truth == 0) | (truth == number) for number in signals}
+    return {number: (values[keep], truth[keep] > 0) for number, keep in kept.items()}
+
+
+def evaluate_regression(outputs: ArrayLike, targets: ArrayLike, kind: str, loss: float | None = None) -> Evaluation:
+    """R2 and the root of the mean square error of (events, ...) outputs against targets of the same size.
+
+    Raises:
+        QuantiscopeError: outputs that are not numbers.
+    """
+    found, truth = _flat(outputs), _flat(targets)
+    _check_finite(found)
+    return Evaluation(kind=kind, events=len(truth), accuracy=r_squared(found, truth), auc={},
+                      loss=None if loss is None else float(loss), metric="R2",
+                      figures={"rmse": float(np.sqrt(np.mean((found - truth) ** 2)))})
+
+
+def r_squared(outputs: ArrayLike, targets: ArrayLike) -> float:
+    """Share of the targets' variance, summed over their values, that the outputs explain; nan where they have none."""
+    found, truth = _flat(outputs), _flat(targets)
+    spread = float(((truth - truth.mean(axis=0)) ** 2).sum())
+    return 1.0 - float(((found - truth) ** 2).sum()) / spread if spread > 0 else float("nan")
+
+
+def _flat(values: ArrayLike) -> Floats:
+    """(events, values) in double precision."""
+    array = np.asarray(values, dtype=np.float64)
+    return array.reshape(len(array), -1)
 
 
 def thinned(fpr: Floats, tpr: Floats, points: int = ROC_POINTS) -> tuple[list[float], list[float]]:

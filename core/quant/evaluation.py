@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from core.candidate import Evaluation
 from core.dataset import Dataset
-from core.metrics import evaluate_scores
 from core.quant.build import in_double
+from core.quant.objectives import Objective, cross_entropy, objective_of
 
 PREDICT_BATCH = 4096
-
-
-def cross_entropy(labels: Any, outputs: Any) -> Any:
-    """Cross-entropy of class numbers and probabilities, (events,); one column: of the second of two classes."""
-    if outputs.shape[-1] == 1:
-        return keras.losses.binary_crossentropy(tf.cast(tf.reshape(labels, (-1, 1)), outputs.dtype), outputs)
-    return keras.losses.sparse_categorical_crossentropy(labels, outputs)
 
 
 def predict(model: keras.Model, x: np.ndarray, precision: str = "float32") -> np.ndarray:
@@ -38,12 +29,35 @@ def predict(model: keras.Model, x: np.ndarray, precision: str = "float32") -> np
 
 
 def evaluate(model: keras.Model, dataset: Dataset, kind: str, events: int | None = None) -> Evaluation:
-    """Accuracy, ROC and AUC per class on the (first `events`) test events."""
-    return judge(model, dataset.x_test[:events], dataset.y_test[:events], dataset.class_names, kind)
+    """What the model is worth on the (first `events`) test events, judged by the dataset's task."""
+    return judge(model, dataset.x_test[:events], dataset.y_test[:events], dataset.class_names, kind,
+                 objective_of(dataset))
 
 
-def judge(model: keras.Model, x: np.ndarray, y: np.ndarray, class_names: tuple[str, ...], kind: str) -> Evaluation:
-    """As `evaluate`, on any events."""
-    scores = predict(model, x)
-    loss = float(np.mean(cross_entropy(tf.constant(y), tf.constant(scores))))
-    return evaluate_scores(scores, y, class_names, kind, loss)
+def judge(model: keras.Model, x: np.ndarray, y: np.ndarray, class_names: tuple[str, ...], kind: str,
+          objective: Objective | None = None) -> Evaluation:
+    """As `evaluate`, on any events; without an objective they are to be classified."""
+    objective = objective or Objective()
+    outputs = predict(model, x)
+    loss = mean_loss(model, x, y, objective, outputs)
+    return objective.evaluation(x, y, outputs, class_names, kind, loss)
+
+
+def validation_figure(model: keras.Model, dataset: Dataset) -> float:
+    """`Evaluation.accuracy` on the validation events: what a search compares."""
+    objective = objective_of(dataset)
+    return objective.figure(dataset.x_val, dataset.y_val, predict(model, dataset.x_val))
+
+
+def mean_loss(model: keras.Model, x: np.ndarray, y: np.ndarray, objective: Objective,
+              outputs: np.ndarray | None = None) -> float | None:
+    """Mean loss of the events that the objective trains on, None without any; `outputs` of x saves running again."""
+    kept = objective.trains_on(y)
+    if not kept.any():
+        return None
+    inputs, targets = objective.batch(tf.constant(x[kept]), tf.constant(y[kept]), training=False)
+    found = predict(model, inputs.numpy()) if outputs is None or objective.draws else outputs[kept]
+    return float(np.mean(objective.loss(targets, tf.constant(found))))
+
+
+__all__ = ["PREDICT_BATCH", "cross_entropy", "evaluate", "judge", "mean_loss", "predict", "validation_figure"]
