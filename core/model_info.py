@@ -19,12 +19,34 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "SimpleRNN": ("kernel", "recurrent_kernel", "bias"),
     "LSTM": ("kernel", "recurrent_kernel", "bias"),
     "GRU": ("kernel", "recurrent_kernel", "bias"),
+    "Bidirectional": ("kernel", "recurrent_kernel", "bias"),
     "BatchNormalization": ("gamma", "beta", "mean", "variance"),
+    "DenseBatchnorm": ("kernel", "bias"),
+    "Conv1DBatchnorm": ("kernel", "bias"),
+    "Conv2DBatchnorm": ("kernel", "bias"),
+    "DepthwiseConv2DBatchnorm": ("depthwise", "bias"),
+}
+#: layers with the BatchNormalization behind them folded in: they have a bias whether or not it is stored
+FOLDED = frozenset({"DenseBatchnorm", "Conv1DBatchnorm", "Conv2DBatchnorm", "DepthwiseConv2DBatchnorm"})
+_POOLS = frozenset({"AveragePooling1D", "AveragePooling2D", "GlobalAveragePooling1D", "GlobalAveragePooling2D"})
+_GATED = frozenset({"LSTM", "GRU", "Bidirectional"})
+#: what a recipe may quantize that is no weight: the factor 1 / area of a pooling, states and functions of a cell
+EXTRAS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_POOLS, ("average",)),
+    "SimpleRNN": ("state", "activation"),
+    **dict.fromkeys(_GATED, ("state", "activation", "recurrent_activation")),
 }
 #: classes whose output a recipe may quantize beside those of PARAMETERS
 ACTIVATIONS = frozenset({"Activation", "ReLU", "LeakyReLU", "Add", "Subtract", "Multiply", "Average", "Maximum",
-                         "Minimum", "Concatenate", "AveragePooling1D", "AveragePooling2D",
-                         "GlobalAveragePooling1D", "GlobalAveragePooling2D"})
+                         "Minimum", "Concatenate", "Dot", "PReLU", "ELU"}) | _POOLS
+#: classes that compute nothing: values are moved, copied, dropped or chosen as they are
+MOVING = frozenset({
+    "InputLayer", "QInput", "Flatten", "Reshape", "Permute", "RepeatVector", "Dropout", "SpatialDropout1D",
+    "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout", "GaussianDropout", "GaussianNoise",
+    "ActivityRegularization", "Identity", "AdaptiveActivation",
+    *(f"{kind}{n}D" for kind in ("MaxPooling", "GlobalMaxPooling", "UpSampling", "ZeroPadding", "Cropping")
+      for n in (1, 2, 3)),
+})
 
 
 class WeightInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,9 +106,20 @@ class LayerInfo(msgspec.Struct, frozen=True, kw_only=True):
     def quantizable(self) -> tuple[str, ...]:
         """Parameter types a recipe may give a quantizer to, "output" last."""
         held = {weight.parameter for weight in self.weights}
-        own = tuple(p for p in PARAMETERS.get(self.class_name, ()) if p in held)
+        folded = self.class_name in FOLDED
+        own = tuple(p for p in PARAMETERS.get(self.class_name, ()) if p in held or (folded and p == "bias"))
+        own += EXTRAS.get(self.class_name, ())
         has_output = self.class_name in PARAMETERS or self.class_name in ACTIVATIONS
         return (*own, "output") if has_output and self.activation != "softmax" else own
+
+    @property
+    def float_reason(self) -> str:
+        """Why nothing of this layer can be quantized; empty where something can, or where it only moves values."""
+        if self.quantizable or self.class_name in MOVING:
+            return ""
+        if self.activation == "softmax":
+            return "a softmax stays in float, or is left out on export"
+        return f"there is no quantized form of {self.class_name}"
 
     def weight(self, parameter: str) -> WeightInfo | None:
         """The weight of that parameter type, or None."""

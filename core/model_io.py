@@ -34,6 +34,11 @@ _ORDER: dict[str, tuple[tuple[str, str | None], ...]] = {
     **dict.fromkeys(("SimpleRNN", "LSTM", "GRU"),
                     (("kernel", None), ("recurrent_kernel", None), ("bias", "use_bias"))),
     "BatchNormalization": (("gamma", "scale"), ("beta", "center"), ("mean", None), ("variance", None)),
+    **{f"{base}Batchnorm": ((kernel, None), ("bias", "use_bias"), ("gamma", "scale"), ("beta", "center"),
+                            ("iteration", None), ("mean", None), ("variance", None))
+       for base, kernel in (("Dense", "kernel"), ("Conv1D", "kernel"), ("Conv2D", "kernel"),
+                            ("DepthwiseConv2D", "depthwise"))},
+    "AdaptiveActivation": (("ema_min", None), ("ema_max", None), ("step", None)),
     "LayerNormalization": (("gamma", "scale"), ("beta", "center")),
     "Embedding": (("embeddings", None),),
     "PReLU": (("alpha", None),),
@@ -140,7 +145,8 @@ def _parameters(class_name: str, config: Mapping[str, Any], variables: Sequence[
             name = _SPELLINGS.get(last, last)
             if name == "kernel" and order[:1] == ["depthwise"]:  # Keras 3 calls a depthwise kernel so
                 name = "depthwise"
-            name = stored.split(":")[0] if name in named else name
+            if name in named:  # of the second direction of a Bidirectional
+                name = f"backward_{name}" if "backward" in stored else stored.split(":")[0]
         else:
             name = order[number] if number < len(order) else f"variable_{number}"
         if "seed_generator" not in name:

@@ -35,7 +35,11 @@ def macs(class_name: str, config: Config, inputs: Sequence[Shape], output: Shape
     """
     weight = sum(_size(weights[name]) for name in ("kernel", "depthwise", "pointwise", "recurrent_kernel")
                  if name in weights)
-    if class_name == "Dense":
+    if class_name == "Bidirectional":
+        weight += sum(_size(shape) for name, shape in weights.items()
+                      if name in ("backward_kernel", "backward_recurrent_kernel"))
+        return weight * _size(inputs[0][:1])
+    if class_name in ("Dense", "DenseBatchnorm"):
         return weight * _size(output[:-1])
     if class_name == "EinsumDense":
         return _einsum_products(config, inputs, weights)
@@ -217,11 +221,31 @@ def _bidirectional(config: Config, inputs: Sequence[Shape]) -> Shape:
     return (*one[:-1], 2 * (one[-1] or 0)) if config.get("merge_mode", "concat") == "concat" else one
 
 
+def _einsum(config: Config, inputs: Sequence[Shape]) -> Shape:
+    left, right = str(config["equation"]).replace(" ", "").split("->")
+    if "..." in left:
+        raise ValueError(left)
+    sides = dict(zip(left.split(",")[0][1:], inputs[0], strict=True))
+    given = config["output_shape"]
+    given = [given] if isinstance(given, int) else given
+    return tuple(sides[letter] if side is None else side for letter, side in zip(right[1:], given, strict=True))
+
+
+def _cropped(config: Config, inputs: Sequence[Shape]) -> Shape:
+    rank = len(inputs[0]) - 1
+    cropping = config.get("cropping", 1)
+    pairs = [(cropping, cropping)] * rank if isinstance(cropping, int) else [
+        (c, c) if isinstance(c, int) else (c[0], c[1]) for c in ([cropping] if rank == 1 else cropping)]
+    places = [None if side is None else side - before - after
+              for side, (before, after) in zip(_places(config, inputs[0]), pairs, strict=True)]
+    return _joined(config, places, _channels(config, inputs[0]))
+
+
 _UNCHANGED = (
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "BatchNormalization", "LayerNormalization",
     "GroupNormalization", "UnitNormalization", "Normalization", "RMSNormalization", "Dropout", "SpatialDropout1D",
     "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout", "GaussianDropout", "GaussianNoise",
-    "ActivityRegularization", "Masking", "Identity", "Rescaling", "QInput",
+    "ActivityRegularization", "Masking", "Identity", "Rescaling", "QInput", "AdaptiveActivation",
 )
 _MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
 RULES: dict[str, Rule] = {
@@ -235,6 +259,9 @@ RULES: dict[str, Rule] = {
     **{f"DepthwiseConv{n}D": _depthwise for n in (1, 2)},
     **{f"ZeroPadding{n}D": _padded for n in (1, 2, 3)},
     **{f"UpSampling{n}D": _upsampled for n in (1, 2, 3)},
+    **{f"Cropping{n}D": _cropped for n in (1, 2, 3)},
+    "DenseBatchnorm": _dense, "Conv1DBatchnorm": _conv, "Conv2DBatchnorm": _conv,
+    "DepthwiseConv2DBatchnorm": _depthwise, "EinsumDense": _einsum,
     "Dense": _dense, "Flatten": _flatten, "Reshape": _reshape, "Concatenate": _concatenate,
     "SimpleRNN": _recurrent, "LSTM": _recurrent, "GRU": _recurrent, "Permute": _permute, "RepeatVector": _repeat,
     "TimeDistributed": _time_distributed, "Bidirectional": _bidirectional,

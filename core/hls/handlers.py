@@ -35,7 +35,7 @@ def quantizer_node(name: str, fixed: FixedPoint, source: str, target: str) -> Co
 def _activation(layer: Any) -> str:
     if isinstance(layer, keras.layers.ReLU):
         return "relu"
-    if isinstance(layer, QuantizedLayer) and layer._replaced_activation():
+    if isinstance(layer, QuantizedLayer) and layer.stands_for("output"):
         return "linear"
     return getattr(getattr(layer, "activation", None), "__name__", "linear")
 

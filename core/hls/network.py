@@ -109,7 +109,7 @@ def _activation(layer: keras.Layer) -> str:
                               "it cannot be exported exactly yet", "Use a plain ReLU with quantized_relu as its output")
         return "relu"
     chosen = getattr(layer, "output_quantizer", None)
-    if chosen is not None and isinstance(layer, QuantizedLayer) and layer._replaced_activation():
+    if chosen is not None and isinstance(layer, QuantizedLayer) and layer.stands_for("output"):
         return "linear"  # the quantizer is the activation: its type says all
     name = getattr(getattr(layer, "activation", None), "__name__", "linear")
     if name not in ("linear", "relu"):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from core.errors import RecipeError
+from core.model_info import EXTRAS
 from core.quant.layers import QUANTIZED_CLASSES, QInput, QuantizedLayer
 from core.quant.recipe import OUTPUT, LayerRecipe, Recipe
 
@@ -17,7 +18,8 @@ _SIZES = ("units", "filters")
 def quantize(model: keras.Model, recipe: Recipe) -> keras.Model:
     """A new model with the recipe's quantizers and this model's weights; the model itself does not change.
 
-    Layers keep their names; behind each input stands a `QInput` named "<input>_quantizer". Where a
+    Layers that cannot be quantized stay in float (`Recipe.left_in_float` names them). Layers keep their
+    names; behind each input stands a `QInput` named "<input>_quantizer". Where a
     units multiplier changes a shape, that weight begins anew.
 
     Raises:
@@ -36,11 +38,18 @@ def quantize(model: keras.Model, recipe: Recipe) -> keras.Model:
 def in_double(model: keras.Model) -> keras.Model:
     """The same model computing in float64: sums of products of fixed-point numbers are then exact."""
     def clone(layer: keras.Layer) -> keras.Layer:
-        return layer.__class__.from_config({**layer.get_config(), "dtype": "float64"})
+        return layer.__class__.from_config(_with_dtype(layer.get_config(), "float64"))
 
     built = _rebuild(model, clone, None, "float64")
     copy_weights(model, built)
     return built
+
+
+def _with_dtype(config: Any, dtype: str) -> Any:
+    """A layer's configuration, and those of layers inside it, computing in another type."""
+    if isinstance(config, dict):
+        return {key: dtype if key == "dtype" else _with_dtype(value, dtype) for key, value in config.items()}
+    return [_with_dtype(value, dtype) for value in config] if isinstance(config, list) else config
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
@@ -92,11 +101,13 @@ def _quantized_layer(layer: keras.Layer, recipe: Recipe) -> keras.Layer:
     if texts:
         cls = QUANTIZED_CLASSES.get(cls.__name__, cls)
         if not issubclass(cls, QuantizedLayer):
-            raise RecipeError(f"layer {layer.name!r} ({cls.__name__}) cannot be quantized",
-                              remedy="Take its quantizers out of the recipe; it stays in float")
-        unknown = sorted(p for p in texts if p != OUTPUT and p not in cls.slots)
+            return layer.__class__.from_config(config)  # left in float: Recipe.left_in_float says why
+        known = (*cls.slots, *EXTRAS.get(layer.__class__.__name__.removeprefix("Q"), ()), OUTPUT)
+        unknown = sorted(set(texts) - set(known))
         if unknown:
             raise RecipeError(f"layer {layer.name!r} ({cls.__name__}) has no {unknown[0]!r} to quantize",
-                              remedy=f"It has: {', '.join([*cls.slots, OUTPUT])}")
+                              remedy=f"It has: {', '.join(known)}")
         config["quantizers"] = texts
+        if entry.widths:
+            config["widths"] = {p: g for p, g in entry.widths.items() if p in texts}
     return cls.from_config(config)

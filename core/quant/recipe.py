@@ -15,19 +15,25 @@ SCHEMA_VERSION = 1
 #: the published energies take a 16-bit fixed-point source; 5 integer bits hold standardized features
 DEFAULT_INPUT = "quantized_bits(16,5,alpha=1)"
 OUTPUT = "output"
+#: `uniform` leaves these in float: their range is not that of weights
+_KEPT_BY_UNIFORM = frozenset({OUTPUT, "gamma", "beta", "mean", "variance", "state", "activation",
+                              "recurrent_activation"})
 
 
 class LayerRecipe(msgspec.Struct, frozen=True, kw_only=True):
     """What happens to one layer.
 
-    `quantizers` maps a parameter type ("kernel", "bias", "recurrent_kernel", "depthwise",
-    "pointwise", "gamma", "beta", "mean", "variance") or "output" to a quantizer string; what is not named
-    stays in float. `units_multiplier` scales units or filters; `sparsity` is a target share of zeros.
+    `quantizers` maps a parameter type ("kernel", "bias", "recurrent_kernel", "depthwise", "pointwise",
+    "gamma", "beta", "mean", "variance", "average", "state", ...) or "output" to a quantizer string; what is
+    not named stays in float. `units_multiplier` scales units or filters; `sparsity` is a target share of
+    zeros. `widths` maps some of the parameter types to "tensor", "channel" or "weight": their bit widths
+    then are variables of that granularity, stored with the weights.
     """
 
     quantizers: dict[str, str] = {}
     units_multiplier: float = 1.0
     sparsity: float = 0.0
+    widths: dict[str, str] = {}
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +78,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, name=name)
 
     def check(self, info: ModelInfo) -> None:
-        """Raise RecipeError unless every layer and parameter exists in the model and every string parses."""
+        """Raise RecipeError unless every layer and parameter exists in the model and every string parses.
+
+        Quantizers of a layer that cannot be quantized at all are passed over: see `left_in_float`.
+        """
         parse(self.input)
         for layer, entry in self.layers.items():
             found = info.find(layer)
@@ -83,7 +92,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
                 )
             for parameter, text in entry.quantizers.items():
                 parse(text)
-                if parameter not in found.quantizable:
+                if parameter not in found.quantizable and not found.float_reason:
                     raise RecipeError(
                         f"layer {layer!r} ({found.class_name}) has no {parameter!r} to quantize",
                         remedy=f"It has: {', '.join(found.quantizable) or 'nothing to quantize'}",
@@ -91,6 +100,18 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             if not 0.0 <= entry.sparsity < 1.0 or entry.units_multiplier <= 0:
                 raise RecipeError(f"layer {layer!r} has a sparsity or units multiplier out of range",
                                   remedy="Sparsity lies in [0, 1), a multiplier above 0")
+
+    def left_in_float(self, info: ModelInfo) -> list[tuple[str, str]]:
+        """(layer, reason) of each layer that computes and stays in float under this recipe, in the model's order."""
+        found = []
+        for layer in info.layers:
+            entry = self.layers.get(layer.name)
+            reason = layer.float_reason
+            if not reason and layer.weights and layer.quantizable and not (entry and entry.quantizers):
+                reason = "the recipe gives it no quantizer"
+            if reason:
+                found.append((layer.name, reason))
+        return found
 
     def differences(self, other: Recipe) -> list[tuple[str, str, str | None, str | None]]:
         """(layer, parameter, mine, theirs) wherever two recipes differ."""
@@ -137,7 +158,7 @@ def uniform(info: ModelInfo, bits: int, integer: int = 0, input_quantizer: str =
     layers = {}
     for layer in info.layers:
         weights = f"quantized_bits({bits},{integer},alpha=1)"
-        chosen = {p: weights for p in layer.quantizable if p not in (OUTPUT, "gamma", "beta", "mean", "variance")}
+        chosen = {p: weights for p in layer.quantizable if p not in _KEPT_BY_UNIFORM}
         if OUTPUT in layer.quantizable and layer.is_relu:
             chosen[OUTPUT] = f"quantized_relu({bits},{integer})"
         if chosen:

@@ -59,7 +59,7 @@ def multiplied_model() -> Any:
 
     first, second = Input((4, 3), name="first"), Input((4, 3), name="second")
     x = layers.Multiply(name="mul")([first, second])
-    x = layers.EinsumDense("abc,cd->abd", output_shape=(None, 5), bias_axes="d", name="ein")(x)
+    x = layers.EinsumDense("abc,cd->abd", output_shape=(4, 5), bias_axes="d", name="ein")(x)
     x = layers.Bidirectional(layers.SimpleRNN(2), name="both")(x)
     return Model([first, second], [layers.Dense(1, name="p")(x), layers.Dense(2, name="q")(x)])
 
