@@ -20,11 +20,20 @@ REQUIREMENTS = {
 }
 
 
+def _folder(name: str) -> Path:
+    mark = hashlib.sha256(repr((REQUIREMENTS[name], sys.version_info[:2])).encode()).hexdigest()[:10]
+    return platformdirs.user_cache_path("quantiscope") / "benchmarks" / f"{name}-{mark}"
+
+
+def existing(name: str) -> Path | None:
+    """The Python of the environment `name` where it has been made, else None."""
+    folder = _folder(name)
+    return folder / "bin" / "python" if (folder / "done").exists() else None
+
+
 def environment(name: str) -> Path:
     """The Python of the environment `name` of REQUIREMENTS, made now if it is not there; says so on stderr."""
-    wanted = REQUIREMENTS[name]
-    mark = hashlib.sha256(repr((wanted, sys.version_info[:2])).encode()).hexdigest()[:10]
-    folder = platformdirs.user_cache_path("quantiscope") / "benchmarks" / f"{name}-{mark}"
+    wanted, folder = REQUIREMENTS[name], _folder(name)
     python = folder / "bin" / "python"
     done = folder / "done"
     if not done.exists():

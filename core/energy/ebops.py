@@ -1,9 +1,13 @@
 """Effective bit operations (EBOPs): for every product, bits of the weight times bits of the value.
 
-After HGQ (arXiv:2405.00645) and HGQ2: a layer has sum(weight bits * input bits) over its products, and the bias
-bits of each output value. The width of a tensor is that of its format, sign included where it saturates without
-symmetry, as in HGQ2. With the quantized weights at hand the bits of each weight are those it really has: from its
-highest to its lowest bit that is set, without sign, none for a zero.
+After HGQ (arXiv:2405.00645), equal to the figure of HGQ2 0.2.0's layers: sum(weight bits * input bits) over the
+products that are there (none with padding), and the bias' bits at each place. Bits of a tensor, the most exact
+that is known:
+
+- trained widths of each value, or of each channel, as HGQ2 keeps them (`widths`);
+- the quantized weights themselves: of each its bits from the highest to the lowest that is set, none for a zero, which
+  is how the HGQ paper reports EBOPs;
+- the format's width; the sign counts only where the lowest value has no positive counterpart.
 """
 
 from __future__ import annotations
@@ -11,14 +15,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from core.energy import windows
 from core.energy.layer_types import Context, Outcome
-from core.energy.rules_mac import kernel_name, weight_size
+from core.energy.rules_mac import (
+    MAC_CORRECTED,
+    MAC_ORIGINAL,
+    RECURRENT,
+    SEPARABLE,
+    kernel_name,
+    mac,
+    recurrent,
+    separable,
+    weight_size,
+)
+from core.energy.settings import CORRECTED
+from core.energy.types import TERNARY, DataType
 
 Weights = Mapping[str, NDArray[Any]]
+#: key of a layer's input in its trained widths; of a merge's further ones "input_1", "input_2", ...
+INPUT = "input"
 _MANTISSA = 53
+#: HGQ2's cost of a bit in an adder, beside a bit of a comparison or subtraction
+_ADD = 0.65
 
 
 def significant_bits(values: NDArray[Any]) -> NDArray[np.int64]:
@@ -28,6 +50,24 @@ def significant_bits(values: NDArray[Any]) -> NDArray[np.int64]:
     lowest = mantissa & -mantissa
     _, position = np.frexp(lowest.astype(np.float64))
     return np.where(mantissa == 0, 0, _MANTISSA + 1 - position).astype(np.int64)
+
+
+def trained_widths(integer: NDArray[Any] | float, fraction: NDArray[Any] | float, signed: NDArray[Any] | bool = True,
+                   overflow: str = "SAT_SYM") -> NDArray[np.float64]:
+    """Width of each value as HGQ2 counts it: integer + fraction bits, at least 0, and the sign where it saturates.
+
+    Args:
+        integer: bits before the point without the sign, rounded where they are trained.
+        fraction: bits behind the point.
+        overflow: "SAT" counts the sign; "SAT_SYM" and "WRAP" do not.
+    """
+    magnitude = np.maximum(np.rint(integer) + np.rint(fraction), 0.0)
+    return np.asarray(magnitude + np.asarray(signed, dtype=float) * (overflow == "SAT"), dtype=np.float64)
+
+
+def format_width(kind: DataType) -> int:
+    """Bits of a format as HGQ2 counts them: a symmetric signed one has no value that needs its sign bit."""
+    return kind.bits - bool(kind.symmetric or kind.mode == TERNARY)
 
 
 def products_ebops(weight_bits: NDArray[Any], input_bits: NDArray[Any], bias_bits: NDArray[Any] | None = None) -> float:
@@ -42,31 +82,133 @@ def products_ebops(weight_bits: NDArray[Any], input_bits: NDArray[Any], bias_bit
     return total + (0.0 if bias_bits is None else float(np.sum(bias_bits)))
 
 
-def layer_ebops(ctx: Context, outcome: Outcome, weights: Weights | None) -> int:
-    """EBOPs of a layer; 0 where it multiplies by no weights.
+def layer_ebops(ctx: Context, outcome: Outcome, weights: Weights | None = None, widths: Weights | None = None) -> int:
+    """EBOPs of a layer, cut to a whole number as in HGQ2; 0 where HGQ2 counts none.
 
     Args:
         weights: the layer's quantized weights by parameter, or None to take the width of the format.
+        widths: trained widths by parameter, and of the input as "input"; each broadcasts to its tensor. They go
+            before `weights`.
     """
-    types, node = outcome.types, ctx.node
-    if node.base == "BatchNormalization":
-        scale = types["gamma"].bits if "gamma" in types else 0
-        offset = types["beta"].bits if "beta" in types and node.layer.config.get("center", True) else 0
-        return node.output_size * (scale * ctx.inputs[0].bits + offset)
-    if "weight" not in types:
-        return 0
-    read = {kernel_name(node.base): ctx.inputs[0].bits}
-    if "between" in types:
-        read["pointwise"] = types["between"].bits
-    if "state" in types:
-        read["recurrent_kernel"] = types["state"].bits
-    sizes = {name: weight_size(node, name) for name in read}
-    places = (node.layer.macs or node.op_count) // max(sum(sizes.values()), 1)
-    widths = {kernel_name(node.base): "weight"}
-    total = 0
-    for name, width in read.items():
-        format_bits = types[widths.get(name, name)].bits
-        held = None if weights is None else weights.get(name)
-        bits = sizes[name] * format_bits if held is None else int(significant_bits(held).sum())
-        total += places * width * bits
-    return total + (node.output_size * types["bias"].bits if "bias" in types else 0)
+    outcome = _complete(ctx, outcome)
+    layer = _Layer(ctx, outcome, weights or {}, widths or {})
+    if ctx.node.base == "BatchNormalization":
+        return int(layer.normalization())
+    if "weight" in outcome.types:
+        return int(layer.products() + layer.bias())
+    return int(layer.merge() if len(ctx.inputs) > 1 else layer.pooling())
+
+
+def _complete(ctx: Context, outcome: Outcome) -> Outcome:
+    """The outcome with the types that QTools 0.9 leaves out: EBOPs do not depend on whose energies are asked for."""
+    base = ctx.node.base
+    if ctx.corrected or base in MAC_ORIGINAL or base not in MAC_CORRECTED | SEPARABLE | RECURRENT:
+        return outcome
+    rule = separable if base in SEPARABLE else recurrent if base in RECURRENT else mac
+    return rule(ctx._replace(settings=msgspec.structs.replace(ctx.settings, compat=CORRECTED)))
+
+
+class _Layer:
+    """One layer with what is known of its widths."""
+
+    def __init__(self, ctx: Context, outcome: Outcome, weights: Weights, widths: Weights) -> None:
+        self.node, self.types, self.inputs = ctx.node, outcome.types, ctx.inputs
+        self.weights, self.widths = weights, widths
+        self.shape = tuple(side or 1 for side in ctx.node.layer.input_shapes[0]) if ctx.node.layer.input_shapes else ()
+        given = widths.get(INPUT)
+        self.input = float(format_width(ctx.inputs[0])) if given is None else np.asarray(given, dtype=np.float64)
+
+    def bits(self, parameter: str, kind: str) -> NDArray[np.float64] | float:
+        """Width of each value of a weight, in its own shape; one number where all have that of the format."""
+        held = self.node.layer.weight(parameter)
+        shape = tuple(held.shape) if held else (0,)
+        if parameter in self.widths:
+            return np.broadcast_to(np.asarray(self.widths[parameter], dtype=np.float64), shape)
+        if parameter in self.weights:
+            return significant_bits(self.weights[parameter]).reshape(shape).astype(np.float64)
+        return float(format_width(self.types[kind])) if held else 0.0
+
+    def total(self, parameter: str, kind: str) -> float:
+        """Sum of the widths of a weight."""
+        bits = self.bits(parameter, kind)
+        return bits * weight_size(self.node, parameter) if isinstance(bits, float) else float(bits.sum())
+
+    def products(self) -> float:
+        """Products of every matrix-like weight with what it meets."""
+        total = self._first(kernel_name(self.node.base))
+        for name, source in (("pointwise", "between"), ("recurrent_kernel", "state")):
+            if source in self.types:
+                total += self._places() * format_width(self.types[source]) * self.total(name, name)
+        return total
+
+    def _first(self, name: str) -> float:
+        weight = self.node.layer.weight(name)
+        if weight is None:
+            return 0.0
+        if windows.slides(self.node):
+            return self._sliding(weight.shape, self.bits(name, "weight"), name == "depthwise")
+        if isinstance(self.input, float):
+            return self._places() * self.input * self.total(name, "weight")
+        bits, values = self.bits(name, "weight"), np.broadcast_to(self.input, self.shape)
+        bits = np.broadcast_to(bits, weight.shape)
+        if self.node.base == "Dense":
+            return float(values.reshape(-1, weight.shape[0]).sum(axis=0) @ bits.sum(axis=1))
+        if self.node.base == "EinsumDense":
+            return float(np.einsum(str(self.node.layer.config["equation"]), values[None], bits).sum())
+        return self._places() * float(values.mean()) * float(bits.sum())
+
+    def _sliding(self, shape: tuple[int, ...], bits: NDArray[np.float64] | float, depthwise: bool) -> float:
+        met = windows.reads(self.node, shape, self.input)
+        if isinstance(bits, float):
+            filters = shape[-1] if depthwise else shape[-1] * shape[-2] // met.shape[-1]
+            return bits * filters * float(met.sum())
+        return float(np.sum(met[..., None] * bits)) if depthwise else windows.grouped(met, bits)
+
+    def _places(self) -> int:
+        """Places each weight is used at."""
+        names = {kernel_name(self.node.base), "pointwise", "recurrent_kernel"}
+        size = sum(weight_size(self.node, name) for name in names)
+        return (self.node.layer.macs or self.node.op_count) // max(size, 1)
+
+    def bias(self) -> float:
+        """The bias' bits at each place; of a convolution HGQ2 takes the places of its input."""
+        if "bias" not in self.types:
+            return 0.0
+        size, held = self.node.output_size, self.node.layer.weight("bias")
+        if held is None:
+            return float(size * format_width(self.types["bias"]))
+        if windows.slides(self.node) and kernel_name(self.node.base) == "kernel":
+            size = self.node.input_sizes[0] // windows.channels(self.node) * held.size
+        return self.total("bias", "bias") * size / held.size
+
+    def normalization(self) -> float:
+        """Scale times value, and offset, at each value."""
+        centered = self.node.layer.config.get("center", True)
+        scale = self.bits("gamma", "gamma") if "gamma" in self.types else 0.0
+        offset = self.bits("beta", "beta") if "beta" in self.types and centered else 0.0
+        if not isinstance(scale, float):
+            along = [1] * len(self.shape)
+            axis = int(self.node.layer.config.get("axis", -1))
+            along[axis - 1 if axis > 0 else axis] = -1  # Keras counts the batch axis
+            scale = scale.reshape(along)
+        products = np.broadcast_to(np.asarray(self.input * scale), self.shape).sum()
+        return float(products) + float(np.mean(offset)) * self.node.output_size
+
+    def pooling(self) -> float:
+        """Bits of every value a pool reads; nothing for other layers without weights."""
+        if "Pool" not in self.node.base:
+            return 0.0
+        return float(np.broadcast_to(np.asarray(self.input), self.shape).sum())
+
+    def merge(self) -> float:
+        """HGQ2's figures for merges of tensors of one shape; none for Concatenate and Dot."""
+        share = {"Add": _ADD, "Average": _ADD, "Maximum": 1.0, "Minimum": 1.0}.get(self.node.base)
+        if share is None and self.node.base not in ("Multiply", "Subtract"):
+            return 0.0
+        found = [self.widths.get(f"{INPUT}_{number}" if number else INPUT, format_width(kind))
+                 for number, kind in enumerate(self.inputs)]
+        shape = tuple(side or 1 for side in self.node.layer.output_shape)
+        widths = np.stack([np.broadcast_to(np.asarray(width, dtype=np.float64), shape) for width in found])
+        if share is None:
+            return float((widths.prod(axis=0) if self.node.base == "Multiply" else widths.max(axis=0)).sum())
+        return share * float(widths.sum() - widths.min(axis=0).sum())

@@ -188,7 +188,7 @@ def merge(class_name: str, values: Sequence[DataType]) -> Operation:
     if class_name not in factors:
         raise NotPossible(f"no {class_name} in QTools 0.9")
     same = all(value[:1] + value[2:5] == values[0][:1] + values[0][2:5] for value in values)
-    output = values[0] if same else _widest(values)
+    output = values[0]._replace(symmetric=all(v.symmetric for v in values)) if same else _widest(values)
     return Operation(output, "add", output.bits, factors[class_name])
 
 

@@ -176,14 +176,18 @@ class Pricer:
         settings: energy settings; the published ones when left out.
         weights: quantized weights by layer and parameter, for EBOPs for each weight and, in inference mode, the
             number of different power-of-two values. Shapes as in `info`.
+        widths: trained bit widths by layer and parameter, and of a layer's input as "input", for HGQ2's own EBOPs
+            (`core.energy.ebops`).
     """
 
-    def __init__(self, info: ModelInfo, settings: EnergySettings | None = None, weights: Weights | None = None) -> None:
+    def __init__(self, info: ModelInfo, settings: EnergySettings | None = None, weights: Weights | None = None,
+                 widths: Weights | None = None) -> None:
         self.info = info
         self.settings = settings or published()
         self.process = load_process(self.settings.process)
         self.nodes = graph.build(info, self.settings)
         self.weights = weights or {}
+        self.widths = widths or {}
         self._values = {name: _different_values(held) for name, held in self.weights.items()}
         inputs = [layer for layer in info.layers if layer.class_name == "InputLayer"]
         self.input_names = [layer.name for layer in inputs] or list(info.inputs) or ["input"]
@@ -211,7 +215,7 @@ class Pricer:
     def _of_size(self, factors: tuple[tuple[str, float], ...]) -> Pricer:
         """The pricer of the model with those numbers of units."""
         if factors not in self._sizes:
-            self._sizes[factors] = Pricer(scaled(self.info, dict(factors)), self.settings, self.weights)
+            self._sizes[factors] = Pricer(scaled(self.info, dict(factors)), self.settings, self.weights, self.widths)
         return self._sizes[factors]
 
     def source(self, recipe: Recipe, name: str) -> DataType:
@@ -250,7 +254,7 @@ class Pricer:
             op_count=outcome.op_count, inputs=inputs, types=dict(outcome.types),
             operations=dict(outcome.operations), output=outcome.output,
             parameter_bits=bit_counts.parameter_bits(ctx), activation_bits=bit_counts.activation_bits(ctx),
-            ebops=layer_ebops(ctx, outcome, self.weights.get(name)), notes=outcome.notes,
+            ebops=layer_ebops(ctx, outcome, self.weights.get(name), self.widths.get(name)), notes=outcome.notes,
         )
 
     def _memory(self, ctx: Context, outcome: Outcome) -> tuple[float, float, float]:
@@ -285,13 +289,14 @@ def _different_values(weights: Mapping[str, NDArray[Any]]) -> dict[str, int]:
 
 
 def price(info: ModelInfo, recipe: Recipe, settings: EnergySettings | None = None,
-          weights: Weights | None = None) -> CostReport:
+          weights: Weights | None = None, widths: Weights | None = None) -> CostReport:
     """Price of a recipe on a model, with the published settings unless others are given.
 
     Args:
         weights: quantized weights by layer and parameter, where they are known (see `Pricer`).
+        widths: trained bit widths by layer and parameter, where they are known (see `Pricer`).
 
     Raises:
         CostError, QuantizerError: as `Pricer.price`.
     """
-    return Pricer(info, settings, weights).price(recipe)
+    return Pricer(info, settings, weights, widths).price(recipe)

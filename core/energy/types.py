@@ -20,6 +20,7 @@ class DataType(NamedTuple):
 
     `integer` leaves out the sign. Of a power-of-two format `bits` counts sign and exponent, `maximum` is the largest
     value (-1: no limit) and `values` the number of different values when the weights are known (-1: unknown).
+    A `symmetric` one leaves out the lowest value of its signed fixed-point grid.
     """
 
     name: str
@@ -30,6 +31,7 @@ class DataType(NamedTuple):
     maximum: float = -1
     values: int = -1
     zero_one: bool = False
+    symmetric: bool = False
 
     @property
     def floating(self) -> bool:
@@ -105,7 +107,8 @@ def type_of(spec: QuantizerSpec, corrected: bool = False) -> DataType:
     """
     kind = spec.kind
     if kind == "quantized_bits":
-        return fixed(int(spec["bits"]), int(spec["integer"]), bool(spec["keep_negative"]))
+        kept = fixed(int(spec["bits"]), int(spec["integer"]), bool(spec["keep_negative"]))
+        return kept._replace(symmetric=kept.signed and bool(spec["symmetric"]))
     if kind == "quantized_relu":
         bits, integer = int(spec["bits"]), int(spec["integer"])
         mode = BINARY01 if (bits, integer) == (1, 1) else FIXED
@@ -116,7 +119,7 @@ def type_of(spec: QuantizerSpec, corrected: bool = False) -> DataType:
         return DataType(kind, FIXED, int(spec["bits"]), int(spec["integer"]), True)
     if kind == "quantized_tanh":
         # QTools 0.9 leaves the integer bits of tanh at -1
-        return DataType(kind, FIXED, int(spec["bits"]), 0 if corrected else -1, True)
+        return DataType(kind, FIXED, int(spec["bits"]), 0 if corrected else -1, True, symmetric=bool(spec["symmetric"]))
     if kind in ("ternary", "stochastic_ternary"):
         return TERNARY_TYPE._replace(name=kind)
     if kind == "stochastic_binary":
@@ -132,6 +135,7 @@ def _beyond_qtools(spec: QuantizerSpec, corrected: bool) -> DataType:
     unsigned = spec.kind == "quantized_sigmoid"
     signed = not unsigned and bool(spec.get("keep_negative", True))
     sound = fixed(int(spec["bits"]), int(spec.get("integer", 0)), signed)
+    sound = sound._replace(symmetric=signed and bool(spec.get("symmetric")))
     if corrected:
         return sound
     raise Unknown(f"QTools 0.9 has no type for {spec}, taken as {sound}", sound)
