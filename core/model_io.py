@@ -17,7 +17,7 @@ from core import model_safety, model_shapes
 from core.errors import ModelFileError
 from core.model_files import StoredModel, Variable, open_model, reason, snake_case
 from core.model_info import LayerInfo, ModelInfo, WeightInfo
-from core.model_shapes import Shape
+from core.model_shapes import Shape, base_class
 
 if TYPE_CHECKING:
     import keras
@@ -135,9 +135,18 @@ def _named(stored: StoredModel) -> Weights:
     }
 
 
+def _built_order(class_name: str, config: Mapping[str, Any]) -> list[str]:
+    """Parameter types in the order Keras builds them."""
+    inner = config.get("layer")
+    if base_class(class_name) == "Bidirectional" and isinstance(inner, Mapping):
+        one = _built_order(str(inner.get("class_name")), inner.get("config") or {})
+        return [*one, *(f"backward_{name}" for name in one)]
+    return [name for name, flag in _ORDER.get(base_class(class_name), ()) if flag is None or config.get(flag, True)]
+
+
 def _parameters(class_name: str, config: Mapping[str, Any], variables: Sequence[Variable]) -> dict[str, NDArray[Any]]:
     """Variables by parameter type: by their stored names, else in the order Keras builds them."""
-    order = [name for name, flag in _ORDER.get(base_class(class_name), ()) if flag is None or config.get(flag, True)]
+    order = _built_order(class_name, config)
     named: dict[str, NDArray[Any]] = {}
     for number, (stored, values) in enumerate(variables):
         last = stored.split(":")[0].split("/")[-1]
@@ -152,12 +161,6 @@ def _parameters(class_name: str, config: Mapping[str, Any], variables: Sequence[
         if "seed_generator" not in name:
             named[name] = values
     return named
-
-
-def base_class(class_name: str) -> str:
-    """The Keras class a quantized layer stands for: QDense -> Dense."""
-    plain = class_name[1:] if class_name.startswith("Q") else class_name
-    return plain if plain in model_shapes.RULES else class_name
 
 
 def _layer_items(config: dict[str, Any]) -> list[dict[str, Any]]:

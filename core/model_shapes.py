@@ -15,6 +15,12 @@ Config = Mapping[str, Any]
 Rule = Callable[[Config, Sequence[Shape]], Shape]
 
 
+def base_class(class_name: str) -> str:
+    """The Keras class a quantized layer stands for: QDense -> Dense."""
+    plain = class_name[1:] if class_name.startswith("Q") else class_name
+    return plain if plain in RULES else class_name
+
+
 def output_shape(class_name: str, config: Config, inputs: Sequence[Shape]) -> Shape | None:
     """Shape of one event after the layer, or None where the class or the arguments are not understood."""
     rule = RULES.get(class_name)
@@ -206,7 +212,7 @@ def _repeat(config: Config, inputs: Sequence[Shape]) -> Shape:
 
 def _wrapped(config: Config, shape: Shape) -> Shape:
     inner = config["layer"]
-    found = output_shape(inner["class_name"], inner["config"], [shape])
+    found = output_shape(base_class(inner["class_name"]), inner["config"], [shape])
     if found is None:
         raise ValueError("unknown wrapped layer")
     return found
@@ -229,6 +235,14 @@ def _einsum(config: Config, inputs: Sequence[Shape]) -> Shape:
     given = config["output_shape"]
     given = [given] if isinstance(given, int) else given
     return tuple(sides[letter] if side is None else side for letter, side in zip(right[1:], given, strict=True))
+
+
+def _dot(config: Config, inputs: Sequence[Shape]) -> Shape:
+    axes = config["axes"]
+    axes = (axes, axes) if isinstance(axes, int) else axes
+    rest = [shape[:axis - 1] + shape[axis:] if axis > 0 else shape[:axis] + shape[len(shape) + axis + 1:]
+            for shape, axis in zip(inputs, axes, strict=True)]
+    return (*rest[0], *rest[1]) or (1,)
 
 
 def _cropped(config: Config, inputs: Sequence[Shape]) -> Shape:
@@ -261,7 +275,7 @@ RULES: dict[str, Rule] = {
     **{f"UpSampling{n}D": _upsampled for n in (1, 2, 3)},
     **{f"Cropping{n}D": _cropped for n in (1, 2, 3)},
     "DenseBatchnorm": _dense, "Conv1DBatchnorm": _conv, "Conv2DBatchnorm": _conv,
-    "DepthwiseConv2DBatchnorm": _depthwise, "EinsumDense": _einsum,
+    "DepthwiseConv2DBatchnorm": _depthwise, "EinsumDense": _einsum, "Dot": _dot,
     "Dense": _dense, "Flatten": _flatten, "Reshape": _reshape, "Concatenate": _concatenate,
     "SimpleRNN": _recurrent, "LSTM": _recurrent, "GRU": _recurrent, "Permute": _permute, "RepeatVector": _repeat,
     "TimeDistributed": _time_distributed, "Bidirectional": _bidirectional,

@@ -55,10 +55,10 @@ class QReLU(QuantizedLayer, keras.layers.ReLU):
 class _QAverage(QuantizedLayer):
     """Average pooling whose factor 1 / area is quantized by "average": sum times quantized(1 / area), as in QKeras."""
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:  # type: ignore[override]
+    def call(self, inputs: Any, training: bool | None = None, **others: Any) -> Any:  # type: ignore[override]
         """The sum over each window times the quantized factor, then the output quantizer."""
         if AVERAGE not in self.quantizers:
-            outputs = super(QuantizedLayer, self).call(inputs)  # type: ignore[misc]
+            outputs = super(QuantizedLayer, self).call(inputs, **others)  # type: ignore[misc]
         else:
             area = self._area(inputs.shape)
             factor = self.apply(AVERAGE, keras.ops.convert_to_tensor([1.0 / area]), bool(training))[0]

@@ -94,6 +94,7 @@ _DIRECTIONS: dict[str, Any] = {"SimpleRNN": QSimpleRNN, "LSTM": QLSTM, "GRU": QG
 class QBidirectional(QuantizedLayer, keras.layers.Bidirectional):
     """Bidirectional around a recurrent layer; both directions get the quantizers, "output" acts on what is merged."""
 
+    slots = {"kernel": "", "recurrent_kernel": "", "bias": ""}
     functions = {}
 
     def __init__(self, layer: keras.Layer, *args: Any, quantizers: Any = None, backward_layer: Any = None,
