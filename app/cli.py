@@ -23,7 +23,7 @@ cli = typer.Typer(name="quantiscope", no_args_is_help=True, add_completion=False
                   help="From a trained Keras model to trigger firmware, with every trade-off visible.")
 
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")]
-Data = Annotated[str, typer.Option("--data", help="A dataset file, or the name of a bundled one (jets).")]
+Data = Annotated[str, typer.Option("--data", help="A dataset file, or a bundled set: jets, family:deep_sets ...")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe file (JSON).")]
 Bits = Annotated[int | None, typer.Option("--bits", help="Instead of a recipe: the same width everywhere.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]

@@ -5,23 +5,30 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import resources
-from core.dataset_files import RawData, read_file
+from core.dataset_files import ANOMALY_TASKS, RawData, read_file
 from core.errors import DatasetError
 from core.model_info import ModelInfo
+from resources.families import FAMILIES
 
 #: names a user may give instead of a path -> bundled file
 BUNDLED = {"jets": "data/jets.npz"}
+#: "family:NAME" gives the events of a model family that ships with Quantiscope
+FAMILY = "family:"
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.25
 MIN_EVENTS = 20
 
+#: events whose hash stands for those of a family
+FINGERPRINT_EVENTS = 64
+
 Array = NDArray[np.float32]
-Labels = NDArray[np.int64]
+Labels = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,18 @@ class Dataset:
     """Events in three parts, ready for a model.
 
     Features are float32 (events, ...), standardized with `mean` and `scale` (one value a feature:
-    `x = (raw - mean) / scale`; zeros and ones where the file was taken as it is). Labels are int64
-    (events,), indices into `class_names`. `hash` is the SHA-256 of the unscaled features and labels;
-    `provenance` says in words where the data come from and what was done to them.
+    `x = (raw - mean) / scale`; zeros and ones where the file was taken as it is). What the labels are is told
+    by `task`:
+
+    - "classification": int64 indices into `class_names`, (events,), or one for each value of an event (each
+      pixel, each edge): (events, ...).
+    - "regression": float32 (events, ...), the values to find.
+    - "reconstruction", "vae", "flow": int64 (events,), 0 for background and 1 and up for signal; models are
+      trained on background alone. The target is the event itself, nothing outside a variational encoder, or
+      a flow's velocity, and for a flow the last feature is the time at which it is judged.
+
+    `hash` is the SHA-256 of the unscaled features and labels; `provenance` says in words where the data come
+    from and what was done to them.
     """
 
     name: str
@@ -47,6 +63,7 @@ class Dataset:
     scale: Array = field(repr=False)
     provenance: str
     hash: str
+    task: str = "classification"
 
     @property
     def events(self) -> int:
@@ -75,8 +92,8 @@ def load_dataset(reference: str | Path, seed: int = 42, limit: int | None = None
     """Read, check, split and standardize a dataset.
 
     Args:
-        reference: the name of a bundled dataset ("jets") or the path of a file; see
-            `core.dataset_files.read_file` for the formats.
+        reference: the name of a bundled dataset ("jets"), "family:NAME" for the events of a model family, or
+            the path of a file; see `core.dataset_files.read_file` for the formats.
         seed: of the shuffle before splitting; 42 gives the split of the hls4ml tutorial.
         limit: keep about this many events, in the same shares.
 
@@ -87,6 +104,9 @@ def load_dataset(reference: str | Path, seed: int = 42, limit: int | None = None
     Raises:
         DatasetError: unreadable, foreign, empty, not finite, or labels that are not classes.
     """
+    if str(reference).startswith(FAMILY):
+        dataset = family_dataset(str(reference).removeprefix(FAMILY), seed=seed)
+        return dataset.limited(limit) if limit is not None else dataset
     bundled = bundled_path(str(reference))
     path = bundled or Path(reference)
     raw = read_file(path)
@@ -101,6 +121,42 @@ def bundled_path(reference: str) -> Path | None:
     return resources.path(BUNDLED[reference]) if reference in BUNDLED else None
 
 
+def references() -> list[str]:
+    """Every name that `load_dataset` takes instead of a path."""
+    return [*BUNDLED, *(FAMILY + name for name in FAMILIES)]
+
+
+def fingerprint(reference: str) -> str:
+    """A hash that changes when the events of "family:NAME" do; raises DatasetError for another name."""
+    return family_dataset(reference.removeprefix(FAMILY), FINGERPRINT_EVENTS).hash
+
+
+def family_dataset(name: str, events: int | None = None, seed: int = 42) -> Dataset:
+    """Events of a model family (see `resources.families`), 60 % for training and 20 % each to validate and test.
+
+    Args:
+        name: of the family, such as "deep_sets".
+        events: how many; as many as train it well by default.
+        seed: of the events, or of their choice where they ship as a file.
+
+    Raises:
+        DatasetError: no such family.
+    """
+    family = FAMILIES.get(name)
+    if family is None:
+        raise DatasetError(f"there is no model family {name!r}", remedy=f"Choose one of {', '.join(FAMILIES)}")
+    x, y = family.events(events or family.default_events, seed)
+    mean, scale = _identity(x)
+    test = len(x) - round(TEST_SHARE * len(x))
+    val = test - round(TEST_SHARE * len(x))
+    return Dataset(
+        name=FAMILY + name, x_train=x[:val], y_train=y[:val], x_val=x[val:test], y_val=y[val:test], x_test=x[test:],
+        y_test=y[test:], feature_names=tuple(f"x{i}" for i in range(x.shape[1])) if x.ndim == 2 else (),
+        class_names=family.class_names, mean=mean, scale=scale, provenance=f"{family.data}; seed {seed}",
+        hash=_hash(x, y), task=family.task,
+    )
+
+
 def check_fits(dataset: Dataset, info: ModelInfo) -> None:
     """Raise DatasetError unless the events fit the model's one input and the labels its one output."""
     if len(info.inputs) != 1 or len(info.outputs) != 1:
@@ -112,23 +168,57 @@ def check_fits(dataset: Dataset, info: ModelInfo) -> None:
     entry, last = info.find(info.inputs[0]), info.find(info.outputs[0])
     wanted = entry.output_shape if entry else ()
     have = dataset.feature_shape
-    if len(wanted) != len(have) or any(w is not None and w != h for w, h in zip(wanted, have, strict=False)):
+    if not _agree(wanted, have):
         raise DatasetError(
             f"the dataset {dataset.name!r} has {_shape(have)} an event, the model {info.name!r} takes {_shape(wanted)}",
             remedy="Choose the dataset the model was trained on, or a model made for these features",
         )
-    outputs = last.output_shape[-1] if last and last.output_shape else None
-    classes = int(max(part.max() for part in (dataset.y_train, dataset.y_val, dataset.y_test) if len(part))) + 1
-    if outputs is not None and classes > max(outputs, 2):  # one output scores the second of two classes
+    _check_outputs(dataset, last.output_shape if last else (), info.name)
+
+
+def _check_outputs(dataset: Dataset, outputs: tuple[int | None, ...], model: str) -> None:
+    """Raise DatasetError unless outputs of that shape are what the task of the dataset asks for."""
+    labels, features = dataset.y_test.shape[1:], dataset.feature_shape
+    wanted: dict[str, tuple[tuple[int, ...], ...]] = {
+        "regression": (labels, (*labels, 1)) if not labels else (labels,),
+        "reconstruction": (features,), "flow": ((features[0] - 1,),),
+    }
+    if dataset.task == "classification":
+        _check_classes(dataset, outputs, model)
+    elif dataset.task == "vae" and not (len(outputs) == 1 and (outputs[0] or 0) % 2 == 0):
+        raise DatasetError(f"the model {model!r} gives {_shape(outputs, 'output')}, not means and log variances",
+                           remedy="Give the encoder one output that holds the means and then the log variances")
+    elif dataset.task in wanted and not any(_agree(outputs, shape) for shape in wanted[dataset.task]):
+        raise DatasetError(f"the task of the dataset {dataset.name!r} is {dataset.task}, which needs"
+                           f" {_shape(wanted[dataset.task][0], 'output')}, the model {model!r} gives"
+                           f" {_shape(outputs, 'output')}", remedy="Choose a model made for this task")
+
+
+def _check_classes(dataset: Dataset, outputs: tuple[int | None, ...], model: str) -> None:
+    labels = dataset.y_test.shape[1:]
+    per_class = _agree(outputs[:-1], labels) and len(outputs) > 0
+    if outputs and not per_class and not _agree(outputs, labels):
         raise DatasetError(
-            f"the labels of {dataset.name!r} go up to {classes - 1}, the model {info.name!r} has {outputs} outputs",
+            f"the dataset {dataset.name!r} has {_shape(labels, 'label')} an event, the model {model!r} gives"
+            f" {_shape(outputs, 'output')}", remedy="Choose the dataset the model was trained on")
+    columns = (outputs[-1] or 0) if per_class else 1
+    classes = int(max(part.max() for part in (dataset.y_train, dataset.y_val, dataset.y_test) if len(part))) + 1
+    if columns and classes > max(columns, 2):  # one output scores the second of two classes
+        raise DatasetError(
+            f"the labels of {dataset.name!r} go up to {classes - 1}, the model {model!r} has {columns} outputs",
             remedy="Labels must be 0 to outputs - 1: choose the dataset the model was trained on",
         )
 
 
-def _shape(shape: tuple[int | None, ...]) -> str:
-    if len(shape) == 1:
-        return f"{shape[0]} feature{'' if shape[0] == 1 else 's'}"
+def _agree(shape: tuple[int | None, ...], other: tuple[int, ...]) -> bool:
+    """True where two shapes are equal; None is any length."""
+    return len(shape) == len(other) and all(a is None or a == b for a, b in zip(shape, other, strict=True))
+
+
+def _shape(shape: tuple[int | None, ...], what: str = "feature") -> str:
+    if len(shape) < 2:
+        count = shape[0] if shape else 1
+        return f"{count} {what}{'' if count == 1 else 's'}"
     return "values of shape (" + ", ".join("any" if side is None else str(side) for side in shape) + ")"
 
 
@@ -148,17 +238,27 @@ def _check(raw: RawData, name: str) -> None:
             bad = int((~np.isfinite(x.reshape(len(x), -1))).any(axis=1).sum())
             raise DatasetError(f"{name} holds NaN or infinite features in {bad} of {len(x)} events",
                                remedy="Remove or fill these events")
-        if len(y) and y.min() < 0:
-            raise DatasetError(f"{name} has a label {int(y.min())}", remedy="Number the classes from 0")
-        if len(y) and raw.class_names and y.max() >= len(raw.class_names):
-            raise DatasetError(f"{name} has a label {int(y.max())} but names {len(raw.class_names)} classes",
-                               remedy="Name every class, or none")
         if x.shape[1:] != raw.x.shape[1:]:
             raise DatasetError(f"the parts of {name} differ in their features: {x.shape[1:]} and {raw.x.shape[1:]}",
                                remedy="Give every part the same features")
+        if y.shape[1:] != raw.y.shape[1:]:
+            raise DatasetError(f"the parts of {name} differ in their labels: {y.shape[1:]} and {raw.y.shape[1:]}",
+                               remedy="Give every part the same labels")
+        if raw.task == "regression" and not np.isfinite(y).all():
+            raise DatasetError(f"{name} holds NaN or infinite targets", remedy="Remove or fill these events")
+        if raw.task == "regression" or not len(y):
+            continue
+        if y.min() < 0:
+            raise DatasetError(f"{name} has a label {int(y.min())}", remedy="Number the classes from 0")
+        if raw.class_names and y.max() >= len(raw.class_names):
+            raise DatasetError(f"{name} has a label {int(y.max())} but names {len(raw.class_names)} classes",
+                               remedy="Name every class, or none")
     if total < MIN_EVENTS:
         raise DatasetError(f"{name} has {total} events", f"at least {MIN_EVENTS} are needed to split and judge",
                            "Choose a larger file")
+    if raw.task in ANOMALY_TASKS and (raw.y.ndim != 1 or not (raw.y == 0).any()):
+        raise DatasetError(f"{name} has no background events to train on",
+                           f"its task is {raw.task}, which learns from label 0", "Give one label for each event")
     if raw.feature_names and (raw.x.ndim != 2 or len(raw.feature_names) != raw.x.shape[1]):
         raise DatasetError(f"{name} names {len(raw.feature_names)} features but has {_shape(raw.x.shape[1:])}",
                            remedy="Name every feature, or none")
@@ -173,6 +273,8 @@ def _split(raw: RawData, name: str, seed: int) -> Dataset:
     test, train, val = order[:tests], rest[: len(rest) - validation], rest[len(rest) - validation:]
     if raw.x.ndim == 2:
         mean, scale = _standardization(raw.x[rest])
+        if raw.task == "flow":  # the time is no feature
+            mean[-1], scale[-1] = 0, 1
         done = "features standardized"
     else:
         mean, scale = _identity(raw.x)
@@ -186,7 +288,7 @@ def _split(raw: RawData, name: str, seed: int) -> Dataset:
         x_test=part(test), y_test=raw.y[test], mean=mean, scale=scale,
         feature_names=_feature_names(raw), class_names=_class_names(raw, raw.y),
         provenance=f"{raw.provenance or name}; split with seed {seed}; {done}",
-        hash=_hash(raw.x, raw.y),
+        hash=_hash(raw.x, raw.y), task=raw.task,
     )
 
 
@@ -205,7 +307,7 @@ def _presplit(raw: RawData, name: str) -> Dataset:
         x_test=raw.x_test, y_test=raw.y_test, mean=mean, scale=scale,
         feature_names=_feature_names(raw), class_names=_class_names(raw, labels),
         provenance=f"{raw.provenance or name}; split and features as in the file",
-        hash=_hash(x_train, x_val, raw.x_test, labels),
+        hash=_hash(x_train, x_val, raw.x_test, labels), task=raw.task,
     )
 
 
@@ -228,6 +330,8 @@ def _feature_names(raw: RawData) -> tuple[str, ...]:
 
 
 def _class_names(raw: RawData, labels: Labels) -> tuple[str, ...]:
+    if raw.task == "regression":
+        return raw.class_names
     return raw.class_names or tuple(str(i) for i in range(int(labels.max()) + 1))
 
 

@@ -21,38 +21,44 @@ _FEATURES = ("x", "features", "data")
 _LABELS = ("y", "labels", "label", "target", "targets", "class")
 _PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 _KNOWN = "Use .npz, .npy (a pair), .h5, .hdf5 or .csv"
+#: what a model may be trained for, see `core.dataset.Dataset`; the last three tell signal from background
+ANOMALY_TASKS = ("reconstruction", "vae", "flow")
+TASKS = ("classification", "regression", *ANOMALY_TASKS)
 #: a file may not claim more than this once unpacked, in bytes
 MAX_BYTES = 64 * 2**30
 
 
 @dataclass
 class RawData:
-    """What a file holds: features (events, ...) float32 and labels (events,) int64, not yet split or scaled.
+    """What a file holds: features (events, ...) float32 and labels, not yet split or scaled.
 
-    `x`, `y` are all events, or the training events where the file has a test part of its own.
+    Labels are as `core.dataset.Dataset` has them for the task. `x`, `y` are all events, or the training events
+    where the file has a test part of its own.
     """
 
     x: NDArray[np.float32]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     x_val: NDArray[np.float32] | None = None
-    y_val: NDArray[np.int64] | None = None
+    y_val: NDArray[Any] | None = None
     x_test: NDArray[np.float32] | None = None
-    y_test: NDArray[np.int64] | None = None
+    y_test: NDArray[Any] | None = None
     feature_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     provenance: str = ""
+    task: str = "classification"
 
 
 def read_file(path: Path) -> RawData:
     """Read a dataset file by its ending.
 
     - `.npz`, `.h5`, `.hdf5`: keys `X` and `y`, or `x_train`, `y_train`, `x_test`, `y_test` (and `x_val`,
-      `y_val`); optional `feature_names`, `class_names`, `provenance`.
+      `y_val`); optional `feature_names`, `class_names`, `provenance`, `task` (one of TASKS).
     - `.npy`: the features; the labels lie beside it, named with `y` or `labels` for `x` or `features`
       (`x_jets.npy` and `y_jets.npy`; `jets_features.npy` and `jets_labels.npy`).
     - `.csv`: a header line; labels in the column `label`, `class`, `target` or `y`, else in the last one.
 
-    Labels are whole numbers from 0, class names, or one-hot rows.
+    Labels are whole numbers from 0, class names, or one-hot rows; whole numbers for each value of an event where
+    they have more axes or the file gives its task; any numbers where the task is regression.
 
     Raises:
         DatasetError: the file cannot be read as a dataset.
@@ -160,13 +166,17 @@ def _is_number(text: str) -> bool:
 def _from_arrays(path: Path, stored: Mapping[str, Callable[[], Any]]) -> RawData:
     lowered = {key.lower(): read for key, read in stored.items()}
     names = _texts(lowered.get("class_names"))
+    task = (_texts(lowered.get("task")) or ("",))[0]
+    if task and task not in TASKS:
+        raise DatasetError(f"{path.name} has the task {task[:40]!r}", remedy=f"Use one of {', '.join(TASKS)}")
     extra: dict[str, Any] = {
         "feature_names": _texts(lowered.get("feature_names")),
         "provenance": (_texts(lowered.get("provenance")) or ("",))[0],
+        "task": task or TASKS[0],
     }
     whole_x, whole_y = _first(lowered, _FEATURES), _first(lowered, _LABELS)
     if whole_x and whole_y:
-        return RawData(x=_features(whole_x(), path.name), **_labelled(whole_y(), names, path.name), **extra)
+        return RawData(x=_features(whole_x(), path.name), **_labelled(whole_y(), names, path.name, task), **extra)
     parts = {
         part: (_first(lowered, _spellings(_FEATURES, words)), _first(lowered, _spellings(_LABELS, words)))
         for part, words in _PARTS.items()
@@ -175,7 +185,7 @@ def _from_arrays(path: Path, stored: Mapping[str, Callable[[], Any]]) -> RawData
         keys = ", ".join(sorted(stored)[:12]) or "nothing"
         raise DatasetError(f"{path.name} holds {keys}, but no features and labels",
                            remedy="Name them X and y, or x_train, y_train, x_test and y_test")
-    read = {part: (_features(x(), path.name), _labelled(y(), names, path.name))
+    read = {part: (_features(x(), path.name), _labelled(y(), names, path.name, task))
             for part, (x, y) in parts.items() if x and y}
     for part in ("val", "test"):
         if part in read:
@@ -210,22 +220,27 @@ def _features(values: Any, name: str) -> NDArray[np.float32]:
         return array.astype(np.float32)
 
 
-def _labelled(values: Any, names: tuple[str, ...], where: str) -> dict[str, Any]:
-    """`y` and `class_names` from whole numbers, class names, or one-hot rows."""
+def _labelled(values: Any, names: tuple[str, ...], where: str, task: str = "") -> dict[str, Any]:
+    """`y` and `class_names` from numbers of the task, class names, or one-hot rows; task "" where none is given."""
     array = np.asarray(values)
+    if array.ndim == 0:
+        raise DatasetError(f"the labels in {where} are one value", remedy="Give one label for each event")
+    if task == "regression":
+        return {"y": _features(array, where), "class_names": names}
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2 and array.dtype.kind in "fiub":
-        if not (np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()):
+        if np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all():
+            return {"y": array.argmax(axis=1).astype(np.int64), "class_names": names}
+        if not task:
             raise DatasetError(f"the labels in {where} are rows that are not one-hot",
-                               remedy="Give class numbers, or a 1 for the class and 0 elsewhere")
-        return {"y": array.argmax(axis=1).astype(np.int64), "class_names": names}
-    if array.ndim != 1:
-        raise DatasetError(f"the labels in {where} have shape {array.shape}", remedy="Give one label for each event")
-    if array.dtype.kind in "US":
+                               remedy="Give class numbers, or a 1 for the class and 0 elsewhere; where each value of an"
+                                      " event has a label of its own, give the file the task 'classification'")
+    if array.dtype.kind in "US" and array.ndim == 1:
         return _text_labels(array.astype(str), names, where)
     if array.dtype.kind not in "fiub" or not np.isfinite(array).all() or (array != np.floor(array)).any():
-        raise DatasetError(f"the labels in {where} are not whole numbers", remedy="Number the classes from 0")
+        raise DatasetError(f"the labels in {where} are not whole numbers",
+                           remedy="Number the classes from 0, or give the file the task 'regression'")
     return {"y": array.astype(np.int64), "class_names": names}
 
 

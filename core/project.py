@@ -386,8 +386,10 @@ def _encode(value: Any) -> bytes:
 
 def _data_reference(data: Path | str) -> tuple[str, str]:
     """(reference, SHA-256): the name and hash of a bundled dataset, or the absolute path and hash of a file."""
-    from core.dataset import bundled_path
+    from core.dataset import FAMILY, bundled_path, fingerprint
 
+    if str(data).startswith(FAMILY):
+        return str(data), fingerprint(str(data))
     bundled = bundled_path(str(data))
     path = bundled or Path(data).absolute()
     try:

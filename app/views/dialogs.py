@@ -22,10 +22,10 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.actions import ACTIONS
+from core.dataset import references
 
 MODELS = "Keras models (*.keras *.h5 *.hdf5);;All files (*)"
 DATASETS = "Datasets (*.npz *.npy *.h5 *.hdf5 *.csv *.parquet *.root);;All files (*)"
-BUNDLED_DATA = "jets"
 
 
 class ModelDialog(QDialog):
@@ -38,8 +38,8 @@ class ModelDialog(QDialog):
         self.resize(560, 180)
         self.model = QLineEdit(self, objectName="model_path", placeholderText="A .keras or .h5 file")
         self.data = QComboBox(self, objectName="data_reference", editable=True)
-        self.data.addItem(BUNDLED_DATA)
-        self.data.setToolTip("A dataset file, or the bundled jets")
+        self.data.addItems(references())
+        self.data.setToolTip("A dataset file, the bundled jets, or the events of a model family")
         self.folder = QLineEdit(self, objectName="project_folder")
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel,
                                         self, objectName="model_buttons")
