@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.errors import ExportError, ToolMissingError
-from core.hls.network import Network, Node
 from core.quant.quantizers import FixedPoint
+
+if TYPE_CHECKING:  # the estimate of a candidate needs no keras
+    from core.hls.network import Network, Node
 
 TOP = "quantiscope_top"
 #: depth against area in alkaid's solver: extra adder levels allowed; unbounded doubles the latency
