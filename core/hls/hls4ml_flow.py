@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ def write_project(model: Any, directory: Path, part: str, clock_ns: float, monit
         np.product = np.prod  # type: ignore[attr-defined]  # hls4ml 1.3.0 still calls the name numpy 2.4 dropped
     said = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(said), _kept_types():
             config = {"Model": {"Precision": "fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency"}}
             graph = hls4ml.converters.convert_from_keras_model(
                 exported, hls_config=config, output_dir=str(directory), project_name=PROJECT, backend="Vitis",
@@ -55,6 +57,32 @@ def write_project(model: Any, directory: Path, part: str, clock_ns: float, monit
         for line in said.getvalue().splitlines():
             monitor.log(line, "debug", "hls4ml")
     return graph
+
+
+@contextlib.contextmanager
+def _kept_types() -> Iterator[None]:
+    """Each quantizer keeps the type it was given.
+
+    hls4ml 1.3.0 drops fraction bits that the input does not have, and with them the largest value where it
+    saturates (3.75 became 3.5; right only where saturation is symmetric). And where one channel is always 0
+    it raises negative integer bits to 0 for all.
+    """
+    passes: Any = importlib.import_module("hls4ml.model.optimizer.passes.bit_exact")
+    narrowing = passes._produce_kif.dispatch(passes.FixedPointQuantizer)
+
+    def produce(layer: Any) -> Any:
+        kept, types = layer.SAT, layer.mask_kbi
+        layer.SAT = "SAT_SYM" if kept == "SAT" else kept
+        try:
+            return narrowing(layer)
+        finally:
+            layer.SAT, layer.mask_kbi = kept, types
+
+    passes._produce_kif.register(passes.FixedPointQuantizer, produce)
+    try:
+        yield
+    finally:
+        passes._produce_kif.register(passes.FixedPointQuantizer, narrowing)
 
 
 def emulate(graph: Any, directory: Path, events: np.ndarray, monitor: Monitor, limit_s: float = 1800.0) -> np.ndarray:
