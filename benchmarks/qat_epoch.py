@@ -46,6 +46,7 @@ sys.path.insert(0, {str(ROOT)!r})
 import resources
 from core.model_io import inspect_model, load_model
 from core.quant import quantize, training, uniform
+from core.quant.training_loop import Loop
 from core.dataset import load_dataset
 path = resources.path("models/jet_tagger.keras")
 info = inspect_model(path)
@@ -56,7 +57,7 @@ for name, recipe in (("6 bits", uniform(info, 6, 1)), ("ternary", uniform(info, 
     float_model = load_model(path)
     result["our layers, " + name + ", Keras fit"] = fit(quantize(float_model, recipe), False)
     model = quantize(float_model, recipe)
-    loop = training._Loop(model, load_dataset("jets"), training.TrainOptions(epochs={EPOCHS}))
+    loop = Loop(model, load_dataset("jets"), training.TrainOptions(epochs={EPOCHS}))
     seconds = []
     for epoch in range({EPOCHS}):
         start = time.perf_counter(); loop.epoch(epoch); seconds.append(time.perf_counter() - start)

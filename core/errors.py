@@ -48,6 +48,10 @@ class CostError(QuantiscopeError):
     """A cost cannot be computed from what was given."""
 
 
+class TrainingError(QuantiscopeError):
+    """A training cannot start, or does not converge."""
+
+
 class SearchError(QuantiscopeError):
     """A search cannot start or go on."""
 

@@ -5,6 +5,7 @@
     float/                  metrics.json, roc.npz of the float model
     candidates/<id>/        recipe.json, weights.npz, metrics.json, roc.npz
     exports/<id>-<flow>/    what core.hls writes
+    checkpoints/            trainings that were interrupted; gone when their candidate is stored
     study.sqlite3           Optuna's storage
     lock                    held by the process that may write
 
@@ -255,7 +256,7 @@ class Project:
 
     def _sweep(self) -> None:
         """Delete what a killed process left unfinished; only the lock's holder may."""
-        for parent in (self.folder, self.folder / "candidates", self.folder / "exports"):
+        for parent in (self.folder, *(self.folder / name for name in ("candidates", "exports", "checkpoints"))):
             for path in parent.glob(f"{TEMPORARY}*"):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)

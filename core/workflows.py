@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from core import requests
 from core.candidate import Candidate, Evaluation
 from core.dataset import Dataset, bundled_path, check_fits, load_dataset
@@ -138,7 +140,7 @@ def _evaluate(request: requests.Evaluate, monitor: Monitor) -> Evaluation:
     if request.recipe is not None:
         request.recipe.check(info)
     _bring_in_tensorflow()
-    from core.quant import evaluation, quantize, weights
+    from core.quant import evaluation, pruning, quantize, weights
 
     model = model_of(request.model)
     kind = "float"
@@ -148,6 +150,8 @@ def _evaluate(request: requests.Evaluate, monitor: Monitor) -> Evaluation:
         if request.weights:
             weights.load_weights(model, Path(request.weights))
             kind = "trained"
+        else:
+            pruning.prune_once(model, request.recipe, monitor)
     monitor.stage("evaluate")
     return evaluation.evaluate(model, dataset, kind, request.events)
 
@@ -165,14 +169,25 @@ def _train(request: requests.Train, monitor: Monitor) -> Candidate:
         started = time.monotonic()
         trainer = KerasTrainer(model_of(project.model_path), dataset, request.learning_rate, request.batch_size)
         monitor.stage("train")
-        trained = trainer.train(request.recipe, request.seed, request.epochs, monitor)
+        checkpoint = _checkpoint_of(request, project)
+        trained = trainer.train(request.recipe, request.seed, request.epochs, monitor, checkpoint)
         candidate = Candidate(
             id=project.new_candidate_id(), recipe=request.recipe, evaluation=trained.evaluation, costs=costs,
             seconds=time.monotonic() - started, created=now(), method="manual", seed=request.seed,
             versions=versions(), training=training_record(trained, trainer, request.epochs))
         project.add_candidate(candidate, trained.weights)
+        checkpoint.unlink(missing_ok=True)
         monitor.candidate(candidate)
         return candidate
+
+
+def _checkpoint_of(request: requests.Train, project: Project) -> Path:
+    """Where a training is kept until its candidate is stored: the same request, asked again, goes on from there."""
+    from core.quant.checkpoints import fingerprint, tidy
+
+    folder = project.folder / "checkpoints"
+    tidy(folder)
+    return folder / f"{fingerprint(msgspec.json.encode(msgspec.structs.replace(request, project='')))}.npz"
 
 
 def _search(request: requests.Search, monitor: Monitor) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core import metrics
 from core.candidate import Evaluation
 from core.dataset import Dataset
+from core.quant.ops import ops_for
 
 #: log variances outside are cut: exp() of what an untrained quantized encoder gives must stay a number
 MAX_LOG_VARIANCE = 10.0
@@ -149,7 +150,8 @@ class Flow(Anomaly):
     def batch(self, x: Any, y: Any, training: bool = True) -> tuple[Any, Any]:
         event, count = x[:, :-1], tf.shape(x)[0]
         if training:
-            noise, time = tf.random.normal(tf.shape(event), dtype=x.dtype), tf.random.uniform((count, 1), dtype=x.dtype)
+            draw = ops_for(x).source
+            noise, time = draw.normal(tf.shape(event), dtype=x.dtype), draw.uniform((count, 1), dtype=x.dtype)
         else:
             noise = tf.random.stateless_normal(tf.shape(event), (NOISE_SEED, 0), dtype=x.dtype)
             time = tf.random.stateless_uniform((count, 1), (NOISE_SEED, 1), dtype=x.dtype)
@@ -170,7 +172,7 @@ _OBJECTIVES: dict[str, type[Objective]] = {
 
 def objective_of(dataset: Dataset) -> Objective:
     """The objective of a dataset's task."""
-    return _OBJECTIVES[getattr(dataset, "task", "classification")]()
+    return _OBJECTIVES[dataset.task]()
 
 
 def cross_entropy(labels: Any, outputs: Any) -> Any:

@@ -72,6 +72,9 @@ class NumpyOps:
 class TensorFlowOps:
     """TensorFlow; looked up at first use, so that importing this module stays light."""
 
+    #: a tf.random.Generator whose state a training stores, so that it can be continued; None: TensorFlow's own
+    generator: Any = None
+
     def __init__(self) -> None:
         import tensorflow as tf
 
@@ -111,7 +114,12 @@ class TensorFlowOps:
 
     def uniform(self, x: Tensor) -> Tensor:
         """Random numbers in [0, 1) of the shape of `x`, new at each run of a graph."""
-        return self._tf.random.uniform(self._tf.shape(x), dtype=x.dtype)
+        return self.source.uniform(self._tf.shape(x), dtype=x.dtype)
+
+    @property
+    def source(self) -> Any:
+        """Where random numbers come from in this run or graph: has `uniform` and `normal`."""
+        return self._tf.random if self.generator is None else self.generator
 
     @staticmethod
     def rank(x: Tensor) -> int:

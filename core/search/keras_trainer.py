@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 from core.dataset import Dataset
 from core.events import Monitor
 from core.model_io import describe_model
-from core.quant import evaluation, quantize, training, weights
+from core.quant import evaluation, pruning, quantize, training, weights
 from core.quant.recipe import OUTPUT, Recipe
 from core.search.trainer import Trained
 
@@ -52,14 +53,21 @@ class KerasTrainer:
             self._samples = calibration_samples(self._model, self._dataset.x_train[:CALIBRATION_EVENTS])
         return self._samples
 
-    def train(self, recipe: Recipe, seed: int, epochs: int, monitor: Monitor) -> Trained:
-        """Quantize, train for `epochs` (0: only judge) and judge on validation and test events."""
+    def train(self, recipe: Recipe, seed: int, epochs: int, monitor: Monitor,
+              checkpoint: Path | None = None) -> Trained:
+        """Quantize, prune, train for `epochs` (0: only judge) and judge on validation and test events.
+
+        `checkpoint` is a file from which a training that was killed goes on; see `training.train`.
+        """
         monitor.check()
         model = quantize(self._model, recipe)
         if epochs > 0:
             options = training.TrainOptions(epochs=epochs, learning_rate=self._learning_rate,
-                                            batch_size=self._batch_size, seed=seed)
-            training.train(model, self._dataset, options, monitor)
+                                            batch_size=self._batch_size, seed=seed,
+                                            pruning=pruning.Pruning.of_recipe(recipe))
+            training.train(model, self._dataset, options, monitor, checkpoint)
+        else:
+            pruning.prune_once(model, recipe, monitor)
         kind = "trained" if epochs > 0 else "post-training"
         return Trained(evaluation.evaluate(model, self._dataset, kind),
                        self._validation_accuracy(model), weights.weights_of(model))

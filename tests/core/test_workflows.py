@@ -89,6 +89,38 @@ def test_train_stores_what_it_tells(project):
     assert again == candidate.evaluation
 
 
+def test_a_stopped_training_goes_on_when_asked_again(project):
+    from core.quant import checkpoints
+
+    recipe = uniform(project.info, 8, 2)
+    recipe = recipe.with_layer("fc1", LayerRecipe(quantizers=recipe.layers["fc1"].quantizers, sparsity=0.5))
+    request = requests.Train(project=str(project.folder), recipe=recipe, epochs=4)
+    seen = []
+    with pytest.raises(Cancelled):
+        workflows.run(request, Monitor(seen.append, cancelled=lambda: sum(isinstance(e, Progress) for e in seen) >= 2))
+    assert len(list((project.folder / "checkpoints").iterdir())) == 1
+    seen.clear()
+    candidate = workflows.run(request, Monitor(seen.append))
+    assert [e.done for e in seen if isinstance(e, Progress)] == [3, 4]
+    assert not list((project.folder / "checkpoints").iterdir())
+    again = workflows.run(request)  # from the start: the same
+    assert again.evaluation == candidate.evaluation
+    with np.load(project.weights_path(candidate.id)) as stored:
+        assert (stored["fc1/kernel"] == 0).mean() == 0.5
+    for age in range(6):
+        (project.folder / "checkpoints" / f"{age}.npz").write_bytes(b"")
+    checkpoints.tidy(project.folder / "checkpoints")
+    assert len(list((project.folder / "checkpoints").iterdir())) == 3
+
+
+def test_sparsity_counts_without_training_too(project, data):
+    recipe = uniform(project.info, 16, 5)
+    plain = workflows.run(requests.Evaluate(model=MODEL, data=data, recipe=recipe)).accuracy
+    entry = LayerRecipe(quantizers=recipe.layers["fc2"].quantizers, sparsity=0.95)
+    sparse = workflows.run(requests.Evaluate(model=MODEL, data=data, recipe=recipe.with_layer("fc2", entry))).accuracy
+    assert sparse < plain - 0.02
+
+
 def test_search_for_real_and_again_from_the_same_seed(project, tmp_path, data):
     request = requests.Search(project=str(project.folder), trials=3, epochs=1, seed=1)
     assert workflows.run(request) == [f"c{n:04d}" for n in range(1, 4)]
