@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import html
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from core.energy.accumulator import AccumulatorCheck
 from core.energy.pricing import CostReport, Row
 from core.errors import CostError
 
@@ -28,10 +30,12 @@ th:first-child,td:first-child,th:nth-child(2),td:nth-child(2),td:last-child{text
 tfoot td{font-weight:600}caption{text-align:left;padding:.4em 0}"""
 
 
-def as_dict(report: CostReport, reference: CostReport | None = None) -> dict[str, Any]:
+def as_dict(report: CostReport, reference: CostReport | None = None,
+            accumulators: Sequence[AccumulatorCheck] = ()) -> dict[str, Any]:
     """The report as plain values; with a reference, "relative" holds each total divided by the reference's.
 
-    Energies in pJ; "parts" sums inputs, parameters, operations, outputs and what is counted of them over the layers.
+    Energies in pJ; "parts" sums inputs, parameters, operations, outputs and what is counted of them over the layers;
+    "accumulators" holds the given checks (`core.energy.accumulator.check`).
     """
     found: dict[str, Any] = {
         "name": report.name,
@@ -41,6 +45,8 @@ def as_dict(report: CostReport, reference: CostReport | None = None) -> dict[str
         "layers": [row_values(row) for row in report.rows],
         "notes": report.notes,
     }
+    if accumulators:
+        found["accumulators"] = [sum_values(check) for check in accumulators]
     if reference is not None:
         found["reference"] = {"name": reference.name, "totals": totals(reference)}
         found["relative"] = relative(report, reference)
@@ -79,9 +85,16 @@ def row_values(row: Row) -> dict[str, Any]:
     return values
 
 
-def as_json(report: CostReport, reference: CostReport | None = None) -> bytes:
+def sum_values(check: AccumulatorCheck) -> dict[str, Any]:
+    """One accumulator check as plain values, its verdict included."""
+    return {**msgspec.to_builtins(check), "overflow": check.overflow, "missing_bits": check.missing_bits,
+            "spare_bits": check.spare_bits, "lost_fraction": check.lost_fraction}
+
+
+def as_json(report: CostReport, reference: CostReport | None = None,
+            accumulators: Sequence[AccumulatorCheck] = ()) -> bytes:
     """`as_dict` as indented UTF-8 JSON."""
-    return msgspec.json.format(msgspec.json.encode(as_dict(report, reference)), indent=2)
+    return msgspec.json.format(msgspec.json.encode(as_dict(report, reference, accumulators)), indent=2)
 
 
 def as_csv(report: CostReport) -> str:
@@ -107,8 +120,9 @@ def _total_cells(report: CostReport) -> list[Any]:
     return [summed.get(name, "") for name in COLUMNS]
 
 
-def as_html(report: CostReport, reference: CostReport | None = None) -> str:
-    """One self-contained page: the layers, the totals, the settings, and what is not counted."""
+def as_html(report: CostReport, reference: CostReport | None = None,
+            accumulators: Sequence[AccumulatorCheck] = ()) -> str:
+    """One self-contained page: the layers, the totals, the settings, what is not counted, and accumulator checks."""
     head = "".join(f"<th>{html.escape(_HEADINGS[name])}</th>" for name in COLUMNS)
     body = "".join(_line(_cells(row)) for row in report.rows)
     title = html.escape(f"Cost of {report.name}")
@@ -119,7 +133,27 @@ def as_html(report: CostReport, reference: CostReport | None = None) -> str:
             f"<p>{report.energy_pj:,.2f} pJ, {report.parameter_bits:,} parameter bits, "
             f"{report.activation_bits:,} activation bits, {report.ebops:,} EBOPs for one event.</p>{beside}"
             f"<table><caption>Widths in bits</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-            f"<tfoot>{_line(_total_cells(report))}</tfoot></table><p>Settings: {chosen}</p></body></html>\n")
+            f"<tfoot>{_line(_total_cells(report))}</tfoot></table>{_sums(accumulators)}<p>Settings: {chosen}</p>"
+            "</body></html>\n")
+
+
+def _sums(accumulators: Sequence[AccumulatorCheck]) -> str:
+    if not accumulators:
+        return ""
+    head = "".join(f"<th>{name}</th>" for name in ("layer", "sum", "known by", "given", "needed", "verdict"))
+    lines = (_line([check.name, check.sum, check.source, check.given_bits, check.needed_bits, _verdict(check)])
+             for check in accumulators)
+    body = "".join(lines)
+    return f"<table><caption>Accumulators</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _verdict(check: AccumulatorCheck) -> str:
+    if check.note:
+        return check.note
+    lost = f", {check.lost_fraction} bits behind the point lost" if check.lost_fraction else ""
+    if check.overflow:
+        return f"overflows, {check.missing_bits} bits missing{lost}"
+    return f"holds, {check.spare_bits} bits spare{lost}"
 
 
 def _line(cells: list[Any]) -> str:

@@ -13,7 +13,7 @@ DEFAULT_PART = "xcvu9p-flgb2104-2L-e"
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One FPGA. `bram` counts 36 kbit blocks, `slr` the dies it is made of."""
+    """One FPGA. `bram` counts 36 kbit blocks, `slr` the dies it is made of; `source` names its data sheets."""
 
     name: str
     family: str
@@ -23,6 +23,12 @@ class Part(msgspec.Struct, frozen=True):
     bram: int
     uram: int = 0
     slr: int = 1
+    source: str = ""
+
+    @property
+    def dsp_ports(self) -> tuple[int, int]:
+        """Widths of the signed factors of one DSP: DSP48E1 of the 7 series (UG479), else DSP48E2 (UG579)."""
+        return (25, 18) if self.name.startswith("xc7") else (27, 18)
 
     def percent(self, **used: int | None) -> dict[str, float]:
         """Share of the part in percent, for what is known: `part.percent(lut=1200, dsp=None)`."""

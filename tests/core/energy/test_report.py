@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from core.energy import preset, price, report
+from core.energy.accumulator import AccumulatorCheck
 from core.energy.published import PUBLISHED
 from core.errors import CostError
 
@@ -56,3 +57,18 @@ def test_different_settings_are_not_compared(six):
     other = price(*PUBLISHED["BF"], preset("corrected"))
     with pytest.raises(CostError, match="different settings"):
         report.as_dict(six, other)
+
+
+def test_accumulators_are_told(six):
+    checks = [
+        AccumulatorCheck(name="fc", class_name="Dense", sum="accumulator", given_bits=8, given_integer=2,
+                         needed_bits=7, needed_integer=3),
+        AccumulatorCheck(name="out", class_name="Dense", sum="accumulator", given_bits=8, given_integer=4,
+                         needed_bits=6, needed_integer=1, source="weights")]
+    found = json.loads(report.as_json(six, accumulators=checks))["accumulators"]
+    assert [(one["overflow"], one["missing_bits"], one["spare_bits"]) for one in found] == [(True, 1, 0), (False, 0, 3)]
+    assert found[1]["lost_fraction"] == 1  # 4 bits behind the point, 3 given
+    page = report.as_html(six, accumulators=checks)
+    root = ElementTree.fromstring(page.replace("<!doctype html>", "").replace('<meta charset="utf-8">', ""))
+    verdicts = [line.findall("td")[-1].text for line in root.findall("body/table")[1].findall("tbody/tr")]
+    assert verdicts == ["overflows, 1 bits missing", "holds, 3 bits spare, 1 bits behind the point lost"]

@@ -129,3 +129,15 @@ def test_our_three_input_adder_equals_a_plain_sum_for_every_input(tmp_path: Path
         expression = (f"16'sd0 {sign[0]} ({signed['a']} * 16'sd2) {sign[1]} {signed['b']}"
                       f" {sign[2]} ({signed['c']} * 16'sd4)")
         assert _prove(tmp_path, f"case{number}", setting, expression) == "proved"
+
+
+def test_every_part_has_its_resources_and_source() -> None:
+    families = " ".join(part.family for part in parts())
+    for wanted in ("VU9P", "VU13P", "KU115", "ZU7EV", "Zynq-7020", "Alveo U250"):
+        assert wanted in families
+    for part in parts():
+        assert part.ff == 2 * part.lut  # of both families: two flip-flops a LUT
+        assert part.dsp > 0 and part.bram > 0 and 1 <= part.slr <= 4 and part.source
+    vu9p, zynq = find_part("xcvu9p-flgb2104-2L-e"), find_part("xc7z020clg400-1")
+    assert (vu9p.lut, vu9p.ff, vu9p.dsp, vu9p.bram, vu9p.slr) == (1182240, 2364480, 6840, 2160, 3)
+    assert (vu9p.dsp_ports, zynq.dsp_ports) == ((27, 18), (25, 18))
