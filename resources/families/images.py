@@ -43,7 +43,7 @@ def digits(count: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64
         mask[top:top + glyph.shape[0], left:left + glyph.shape[1], 0] = glyph
         pictures[index] = back + mask * (ink - back)
     pictures += random.normal(0, 0.08, pictures.shape).astype(np.float32)
-    return np.clip(pictures, 0, 1), labels.astype(np.int64)
+    return _eight_bits(pictures), labels.astype(np.int64)
 
 
 def digits_cnn() -> Any:
@@ -53,7 +53,7 @@ def digits_cnn() -> Any:
     x = tensor = Input((SIDE, SIDE, 3), name="picture")
     for index, filters in enumerate((16, 16, 24), start=1):
         tensor = layers.Conv2D(filters, 3, use_bias=False, name=f"conv{index}")(tensor)
-        tensor = layers.BatchNormalization(name=f"bn{index}")(tensor)
+        tensor = layers.BatchNormalization(momentum=0.9, name=f"bn{index}")(tensor)
         tensor = layers.Activation("relu", name=f"conv_relu{index}")(tensor)
         tensor = layers.MaxPooling2D(2, name=f"pool{index}")(tensor)
     tensor = layers.Flatten(name="flat")(tensor)
@@ -82,7 +82,12 @@ def scenes(count: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64
         labels[index] = scene
     tint = random.normal(0, 0.08, (count, 1, 1, 3))
     noise = random.normal(0, 0.08, (count, height, width, 3))
-    return np.clip(colours[labels] + tint + noise, 0, 1).astype(np.float32), labels
+    return _eight_bits(colours[labels] + tint + noise), labels
+
+
+def _eight_bits(pictures: NDArray[Any]) -> NDArray[np.float32]:
+    """Pixels in [0, 1], rounded to 256 levels as a camera gives them."""
+    return np.round(np.clip(pictures, 0, 1) * 255).astype(np.float32) / np.float32(255)
 
 
 def encoder_decoder() -> Any:
