@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,64 +15,19 @@ from core.quant.build import in_double
 from core.quant.folding import fold_batchnorm, foldable
 from core.quant.layers import QUANTIZED_CLASSES, QAdaptiveActivation, QuantizedLayer
 from core.quant.recipe import LayerRecipe
+from core.quant.samples import SAMPLES, events_for, sample
 
 L = keras.layers
 WEIGHT, OUTPUT = "quantized_bits(5,1,alpha=1)", "quantized_bits(6,2,alpha=1)"
-SHAPES = {0: (6,), 1: (6, 2), 2: (6, 5, 2)}
-
-#: class -> (arguments, rank of an event, parameter types)
-CASES: dict[str, tuple[dict[str, Any], int, tuple[str, ...]]] = {
-    "Dense": ({"units": 3}, 0, ("kernel", "bias")),
-    "EinsumDense": ({"equation": "abc,cd->abd", "output_shape": (6, 3), "bias_axes": "d"}, 1, ("kernel", "bias")),
-    "Conv1D": ({"filters": 3, "kernel_size": 2}, 1, ("kernel", "bias")),
-    "Conv2D": ({"filters": 3, "kernel_size": 2, "strides": 2}, 2, ("kernel", "bias")),
-    "Conv2DTranspose": ({"filters": 3, "kernel_size": 2}, 2, ("kernel", "bias")),
-    "DepthwiseConv2D": ({"kernel_size": 2, "depth_multiplier": 2}, 2, ("depthwise", "bias")),
-    "SeparableConv1D": ({"filters": 3, "kernel_size": 2}, 1, ("depthwise", "pointwise", "bias")),
-    "SeparableConv2D": ({"filters": 3, "kernel_size": 2}, 2, ("depthwise", "pointwise", "bias")),
-    "SimpleRNN": ({"units": 3}, 1, ("kernel", "recurrent_kernel", "bias", "state", "activation")),
-    "LSTM": ({"units": 3, "return_sequences": True}, 1, ("kernel", "recurrent_kernel", "bias", "state", "activation",
-                                                         "recurrent_activation")),
-    "GRU": ({"units": 3}, 1, ("kernel", "recurrent_kernel", "bias", "state", "activation", "recurrent_activation")),
-    "Bidirectional": ({"layer": L.LSTM(3)}, 1, ("kernel", "recurrent_kernel", "bias", "state")),
-    "BatchNormalization": ({}, 0, ("gamma", "beta", "mean", "variance")),
-    "DenseBatchnorm": ({"units": 3}, 0, ("kernel", "bias")),
-    "Conv1DBatchnorm": ({"filters": 3, "kernel_size": 2, "use_bias": False}, 1, ("kernel", "bias")),
-    "Conv2DBatchnorm": ({"filters": 3, "kernel_size": 2, "folding_mode": "batch_stats_folding"}, 2, ("kernel", "bias")),
-    "DepthwiseConv2DBatchnorm": ({"kernel_size": 2, "ema_freeze_delay": 2}, 2, ("depthwise", "bias")),
-    "AveragePooling1D": ({"pool_size": 3}, 1, ("average",)),
-    "AveragePooling2D": ({"pool_size": 2}, 2, ("average",)),
-    "GlobalAveragePooling1D": ({}, 1, ("average",)),
-    "GlobalAveragePooling2D": ({}, 2, ("average",)),
-    "Activation": ({"activation": "tanh"}, 0, ()),
-    "ReLU": ({"max_value": 1.5}, 0, ()),
-    "LeakyReLU": ({"negative_slope": 0.25}, 0, ()),
-    "PReLU": ({}, 0, ()),
-    "ELU": ({}, 0, ()),
-    **{name: ({"axes": 1} if name == "Dot" else {}, 0, ())
-       for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")},
-}
-MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
 
 
 def _model(name: str, quantized: bool = True) -> keras.Model:
-    arguments, rank, parameters = CASES[name]
-    keras.utils.set_random_seed(3)
-    inputs = keras.Input(SHAPES[rank], name="x")
-    cls = QUANTIZED_CLASSES[name] if quantized or name.endswith("Batchnorm") else getattr(L, name)
-    texts = {p: "quantized_bits(9,0,alpha=1)" if p == "average" else WEIGHT for p in parameters}
-    extra = {"quantizers": {**texts, "output": OUTPUT}} if quantized else {}
-    layer = cls(**arguments, **extra, name="tested")
-    source = [inputs, L.Activation("tanh", name="other")(inputs)] if name in MERGES else inputs
-    return keras.Model(inputs, layer(source), name="one")
-
-
-def _events(model: keras.Model, count: int = 64) -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(count, *model.input_shape[1:])).astype(np.float32)
+    texts = {p: "quantized_bits(9,0,alpha=1)" if p == "average" else WEIGHT for p in SAMPLES[name][2]}
+    return sample(name, {**texts, "output": OUTPUT} if quantized else None)
 
 
 def test_there_is_a_case_for_each_class() -> None:
-    assert set(CASES) == set(QUANTIZED_CLASSES)
+    assert set(SAMPLES) == set(QUANTIZED_CLASSES)
 
 
 def test_what_the_table_offers_is_what_there_are_classes_for() -> None:
@@ -84,10 +38,10 @@ def test_what_the_table_offers_is_what_there_are_classes_for() -> None:
             assert set(PARAMETERS.get(name, ())) == set(cls.slots), name
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_each_class_trains_and_is_the_same_after_saving(name: str, tmp_path: Path) -> None:
     model = _model(name)
-    events = _events(model)
+    events = events_for(model)
     model.compile("adam", "mse")
     before = [w.copy() for w in model.get_weights()]
     model.fit(events, np.random.default_rng(2).normal(size=(64, *model.output_shape[1:])), epochs=2, verbose=0)
@@ -102,20 +56,20 @@ def test_each_class_trains_and_is_the_same_after_saving(name: str, tmp_path: Pat
     np.testing.assert_array_equal(predict(again, events), found)
     seen = inspect_model(tmp_path / "model.keras").find("tested")
     assert seen is not None and seen.class_name == name and seen.output_shape == model.output_shape[1:]
-    assert set(seen.quantizable) >= {*CASES[name][2], "output"}
+    assert set(seen.quantizable) >= {*SAMPLES[name][2], "output"}
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n not in FOLDED])
+@pytest.mark.parametrize("name", [n for n in SAMPLES if n not in FOLDED])
 def test_without_quantizers_each_class_is_keras_own(name: str) -> None:
     plain = _model(name, quantized=False)
     info = describe_model(plain)
-    many = {p: "quantized_bits(24,6,alpha=1)" for p in CASES[name][2]}
+    many = {p: "quantized_bits(24,6,alpha=1)" for p in SAMPLES[name][2]}
     recipe = Recipe(layers={"tested": LayerRecipe(quantizers={**many, "output": "quantized_bits(24,6,alpha=1)"})},
                     input="quantized_bits(24,6,alpha=1)")
     recipe.check(info)
     built = quantize(plain, recipe)
     assert isinstance(built.get_layer("tested"), QuantizedLayer)
-    events = _events(plain)
+    events = events_for(plain)
     wanted, found = predict(plain, events), predict(built, events)
     np.testing.assert_allclose(found, wanted, atol=2e-4)
     assert not np.array_equal(found, wanted)
@@ -130,7 +84,7 @@ def test_a_recurrent_layer_is_that_of_keras_with_quantized_weights(name: str) ->
     reference = keras.models.clone_model(plain)
     chosen = quantizer(WEIGHT)
     reference.set_weights([chosen(w) for w in plain.get_weights()])
-    events = _events(plain)
+    events = events_for(plain)
     wanted = predict(reference, np.asarray(quantizer("quantized_bits(8,3,alpha=1)")(events)))
     np.testing.assert_allclose(predict(built, events), wanted, atol=1e-6)
 
@@ -154,17 +108,14 @@ def test_in_double_precision_weights_are_the_same(name: str) -> None:
     double = in_double(model)
     for parameter, values in model.get_layer("tested").quantized_weights().items():
         np.testing.assert_array_equal(double.get_layer("tested").quantized_weights()[parameter], values)
-    assert predict(model, _events(model), "float64").dtype == np.float64
+    assert predict(model, events_for(model), "float64").dtype == np.float64
 
 
 def test_random_kinds_are_random_in_training_and_not_at_inference() -> None:
     for kind in ("stochastic_ternary(alpha=1)", "stochastic_binary(alpha=1)",
                  "quantized_bits(4,0,alpha=1,use_stochastic_rounding=True)"):
         for name in ("Dense", "Conv2D", "LSTM"):
-            arguments, rank, _ = CASES[name]
-            inputs = keras.Input(SHAPES[rank])
-            layer = QUANTIZED_CLASSES[name](**arguments, quantizers={"kernel": kind})
-            layer(inputs)
+            layer = sample(name, {"kernel": kind}).get_layer("tested")
             draws = [keras.ops.convert_to_numpy(layer.quantized("kernel", True)) for _ in range(6)]
             assert any(not np.array_equal(draws[0], d) for d in draws[1:]), (kind, name)
             np.testing.assert_array_equal(layer.quantized("kernel"), layer.quantized("kernel"))
@@ -182,8 +133,8 @@ def test_widths_are_variables_of_their_granularity(granularity: str, tmp_path: P
     layer.kernel_bits.assign(np.full(expected, 2.0))
     assert np.isin(layer.quantized_weights()["kernel"], [-1.0, -0.5, 0.0, 0.5]).all()
     model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(predict(load_model(tmp_path / "model.keras"), _events(model)),
-                                  predict(model, _events(model)))
+    np.testing.assert_array_equal(predict(load_model(tmp_path / "model.keras"), events_for(model)),
+                                  predict(model, events_for(model)))
 
 
 def test_an_average_is_the_sum_times_the_quantized_factor() -> None:
@@ -234,13 +185,13 @@ def test_folding_keeps_the_outputs(trainable: bool) -> None:
     assert foldable(model) == {"conv": "bn1", "depth": "bn2", "dense": "bn4"}
     folded = fold_batchnorm(model, trainable)
     assert [layer.name for layer in folded.layers] == ["x", "conv", "relu", "depth", "flat", "no", "bn3", "dense"]
-    events = _events(model)
+    events = events_for(model)
     np.testing.assert_allclose(predict(folded, events), predict(model, events), rtol=2e-5, atol=2e-5)
 
 
 def test_a_folded_layer_in_float_trains_as_the_pair_does() -> None:
     model = _normalized()
-    events = _events(model)
+    events = events_for(model)
     for mode in ("ema_stats_folding", "batch_stats_folding"):
         folded = fold_batchnorm(model)
         for name in ("conv", "depth", "dense"):
@@ -280,4 +231,4 @@ def test_a_layer_without_a_quantized_form_stays_in_float_and_is_named() -> None:
 
 def test_extras_are_taken_by_the_classes_that_offer_them() -> None:
     for name, extras in EXTRAS.items():
-        assert set(extras) <= {*CASES[name][2], "activation", "recurrent_activation"}
+        assert set(extras) <= {*SAMPLES[name][2], "activation", "recurrent_activation"}

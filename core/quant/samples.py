@@ -1,0 +1,69 @@
+"""One small model of each layer class that can be quantized: for tests and for the table of what is covered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from core.quant.layers import QUANTIZED_CLASSES
+
+_SHAPES = {0: (6,), 1: (6, 2), 2: (6, 5, 2)}
+MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
+_CELL = ("kernel", "recurrent_kernel", "bias", "state", "activation")
+
+#: class -> (arguments, axes of an event but the last, what can be quantized beside the output)
+SAMPLES: dict[str, tuple[dict[str, Any], int, tuple[str, ...]]] = {
+    "Dense": ({"units": 3}, 0, ("kernel", "bias")),
+    "EinsumDense": ({"equation": "abc,cd->abd", "output_shape": (6, 3), "bias_axes": "d"}, 1, ("kernel", "bias")),
+    "Conv1D": ({"filters": 3, "kernel_size": 2}, 1, ("kernel", "bias")),
+    "Conv2D": ({"filters": 3, "kernel_size": 2, "strides": 2}, 2, ("kernel", "bias")),
+    "Conv2DTranspose": ({"filters": 3, "kernel_size": 2}, 2, ("kernel", "bias")),
+    "DepthwiseConv2D": ({"kernel_size": 2, "depth_multiplier": 2}, 2, ("depthwise", "bias")),
+    "SeparableConv1D": ({"filters": 3, "kernel_size": 2}, 1, ("depthwise", "pointwise", "bias")),
+    "SeparableConv2D": ({"filters": 3, "kernel_size": 2}, 2, ("depthwise", "pointwise", "bias")),
+    "SimpleRNN": ({"units": 3}, 1, _CELL),
+    "LSTM": ({"units": 3, "return_sequences": True}, 1, (*_CELL, "recurrent_activation")),
+    "GRU": ({"units": 3}, 1, (*_CELL, "recurrent_activation")),
+    "Bidirectional": ({"layer": "LSTM"}, 1, ("kernel", "recurrent_kernel", "bias", "state")),
+    "BatchNormalization": ({}, 0, ("gamma", "beta", "mean", "variance")),
+    "DenseBatchnorm": ({"units": 3}, 0, ("kernel", "bias")),
+    "Conv1DBatchnorm": ({"filters": 3, "kernel_size": 2, "use_bias": False}, 1, ("kernel", "bias")),
+    "Conv2DBatchnorm": ({"filters": 3, "kernel_size": 2, "folding_mode": "batch_stats_folding"}, 2,
+                        ("kernel", "bias")),
+    "DepthwiseConv2DBatchnorm": ({"kernel_size": 2, "ema_freeze_delay": 2}, 2, ("depthwise", "bias")),
+    "AveragePooling1D": ({"pool_size": 3}, 1, ("average",)),
+    "AveragePooling2D": ({"pool_size": 2}, 2, ("average",)),
+    "GlobalAveragePooling1D": ({}, 1, ("average",)),
+    "GlobalAveragePooling2D": ({}, 2, ("average",)),
+    "Activation": ({"activation": "tanh"}, 0, ()),
+    "ReLU": ({"max_value": 1.5}, 0, ()),
+    "LeakyReLU": ({"negative_slope": 0.25}, 0, ()),
+    "PReLU": ({}, 0, ()),
+    "ELU": ({}, 0, ()),
+    **{name: ({"axes": 1} if name == "Dot" else {}, 0, ()) for name in MERGES},
+}
+
+
+def sample(name: str, quantizers: dict[str, str] | None = None) -> keras.Model:
+    """A model of one layer "tested" of the class, quantized by these strings; None: Keras's own layer.
+
+    A folded class is ours also without quantizers, for Keras has none.
+    """
+    arguments, axes, _ = SAMPLES[name]
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input(_SHAPES[axes], name="x")
+    ours = quantizers is not None or not hasattr(keras.layers, name)
+    cls: Any = QUANTIZED_CLASSES[name] if ours else getattr(keras.layers, name)
+    if "layer" in arguments:
+        arguments = {**arguments, "layer": getattr(keras.layers, arguments["layer"])(3)}
+    layer = cls(**arguments, **({"quantizers": quantizers} if ours else {}), name="tested")
+    source = [inputs, keras.layers.Activation("tanh", name="other")(inputs)] if name in MERGES else inputs
+    return keras.Model(inputs, layer(source), name="sample")
+
+
+def events_for(model: keras.Model, count: int = 64) -> np.ndarray:
+    """(count, ...) float32 normal events of the model's input shape, always the same."""
+    shape = (count, *model.input_shape[1:])
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
