@@ -13,13 +13,14 @@ that is known:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from core.energy import windows
+from core.energy.graph import Node
 from core.energy.layer_types import Context, Outcome
 from core.energy.rules_mac import (
     MAC_CORRECTED,
@@ -41,6 +42,8 @@ INPUT = "input"
 _MANTISSA = 53
 #: HGQ2's cost of a bit in an adder, beside a bit of a comparison or subtraction
 _ADD = 0.65
+#: a layer's second weight and what it meets
+_SECOND = (("pointwise", "between"), ("recurrent_kernel", "state"))
 
 
 def significant_bits(values: NDArray[Any]) -> NDArray[np.int64]:
@@ -82,21 +85,71 @@ def products_ebops(weight_bits: NDArray[Any], input_bits: NDArray[Any], bias_bit
     return total + (0.0 if bias_bits is None else float(np.sum(bias_bits)))
 
 
-def layer_ebops(ctx: Context, outcome: Outcome, weights: Weights | None = None, widths: Weights | None = None) -> int:
+class Counts(NamedTuple):
+    """What EBOPs need of a layer alone: products of its first weight that are there, of its second one, and places
+    times values of its bias."""
+
+    first: int
+    second: int
+    bias: int
+
+
+def counts(node: Node) -> Counts:
+    """The counts of a layer; a product with padding is none."""
+    weight = node.layer.weight(kernel_name(node.base))
+    if weight is None:
+        return Counts(0, 0, node.output_size)
+    places = _places(node)
+    first = places * weight.size
+    if windows.slides(node):
+        met = windows.reads(node, weight.shape, 1.0)
+        filters = weight.shape[-1]
+        first = int(met.sum()) * (filters if kernel_name(node.base) == "depthwise" else
+                                  filters * weight.shape[-2] // met.shape[-1])
+    second = places * (weight_size(node, "pointwise") + weight_size(node, "recurrent_kernel"))
+    return Counts(first, second, _bias_places(node))
+
+
+def _places(node: Node) -> int:
+    """Places each weight is used at."""
+    size = sum(weight_size(node, name) for name in {kernel_name(node.base), "pointwise", "recurrent_kernel"})
+    return (node.layer.macs or node.op_count) // max(size, 1)
+
+
+def _bias_places(node: Node) -> int:
+    """Bias values times places; of a convolution HGQ2 takes the places of its input."""
+    held = node.layer.weight("bias")
+    if held is None or not windows.slides(node) or kernel_name(node.base) != "kernel":
+        return node.output_size
+    return node.input_sizes[0] // windows.channels(node) * held.size
+
+
+def layer_ebops(ctx: Context, outcome: Outcome, known: Counts, weights: Weights | None = None,
+                widths: Weights | None = None) -> int:
     """EBOPs of a layer, cut to a whole number as in HGQ2; 0 where HGQ2 counts none.
 
     Args:
+        known: `counts` of the layer.
         weights: the layer's quantized weights by parameter, or None to take the width of the format.
         widths: trained widths by parameter, and of the input as "input"; each broadcasts to its tensor. They go
             before `weights`.
     """
     outcome = _complete(ctx, outcome)
-    layer = _Layer(ctx, outcome, weights or {}, widths or {})
+    types = outcome.types
+    if "weight" in types and not weights and not widths:
+        total = known.first * format_width(types["weight"]) * format_width(ctx.inputs[0])
+        for name, source in _SECOND:
+            if source in types:
+                total += known.second * format_width(types[name]) * format_width(types[source])
+        return total + (known.bias * format_width(types["bias"]) if "bias" in types else 0)
+    layer = _Layer(ctx, outcome, known, weights or {}, widths or {})
     if ctx.node.base == "BatchNormalization":
         return int(layer.normalization())
-    if "weight" in outcome.types:
+    if "weight" in types:
         return int(layer.products() + layer.bias())
-    return int(layer.merge() if len(ctx.inputs) > 1 else layer.pooling())
+    if len(ctx.inputs) > 1:
+        return int(layer.merge())
+    return int(layer.pooling()) if "Pool" in ctx.node.base else 0
 
 
 def _complete(ctx: Context, outcome: Outcome) -> Outcome:
@@ -111,9 +164,9 @@ def _complete(ctx: Context, outcome: Outcome) -> Outcome:
 class _Layer:
     """One layer with what is known of its widths."""
 
-    def __init__(self, ctx: Context, outcome: Outcome, weights: Weights, widths: Weights) -> None:
+    def __init__(self, ctx: Context, outcome: Outcome, known: Counts, weights: Weights, widths: Weights) -> None:
         self.node, self.types, self.inputs = ctx.node, outcome.types, ctx.inputs
-        self.weights, self.widths = weights, widths
+        self.known, self.weights, self.widths = known, weights, widths
         self.shape = tuple(side or 1 for side in ctx.node.layer.input_shapes[0]) if ctx.node.layer.input_shapes else ()
         given = widths.get(INPUT)
         self.input = float(format_width(ctx.inputs[0])) if given is None else np.asarray(given, dtype=np.float64)
@@ -136,9 +189,9 @@ class _Layer:
     def products(self) -> float:
         """Products of every matrix-like weight with what it meets."""
         total = self._first(kernel_name(self.node.base))
-        for name, source in (("pointwise", "between"), ("recurrent_kernel", "state")):
+        for name, source in _SECOND:
             if source in self.types:
-                total += self._places() * format_width(self.types[source]) * self.total(name, name)
+                total += _places(self.node) * format_width(self.types[source]) * self.total(name, name)
         return total
 
     def _first(self, name: str) -> float:
@@ -148,14 +201,14 @@ class _Layer:
         if windows.slides(self.node):
             return self._sliding(weight.shape, self.bits(name, "weight"), name == "depthwise")
         if isinstance(self.input, float):
-            return self._places() * self.input * self.total(name, "weight")
+            return _places(self.node) * self.input * self.total(name, "weight")
         bits, values = self.bits(name, "weight"), np.broadcast_to(self.input, self.shape)
         bits = np.broadcast_to(bits, weight.shape)
         if self.node.base == "Dense":
             return float(values.reshape(-1, weight.shape[0]).sum(axis=0) @ bits.sum(axis=1))
         if self.node.base == "EinsumDense":
             return float(np.einsum(str(self.node.layer.config["equation"]), values[None], bits).sum())
-        return self._places() * float(values.mean()) * float(bits.sum())
+        return _places(self.node) * float(values.mean()) * float(bits.sum())
 
     def _sliding(self, shape: tuple[int, ...], bits: NDArray[np.float64] | float, depthwise: bool) -> float:
         met = windows.reads(self.node, shape, self.input)
@@ -164,22 +217,14 @@ class _Layer:
             return bits * filters * float(met.sum())
         return float(np.sum(met[..., None] * bits)) if depthwise else windows.grouped(met, bits)
 
-    def _places(self) -> int:
-        """Places each weight is used at."""
-        names = {kernel_name(self.node.base), "pointwise", "recurrent_kernel"}
-        size = sum(weight_size(self.node, name) for name in names)
-        return (self.node.layer.macs or self.node.op_count) // max(size, 1)
-
     def bias(self) -> float:
         """The bias' bits at each place; of a convolution HGQ2 takes the places of its input."""
         if "bias" not in self.types:
             return 0.0
-        size, held = self.node.output_size, self.node.layer.weight("bias")
+        held = self.node.layer.weight("bias")
         if held is None:
-            return float(size * format_width(self.types["bias"]))
-        if windows.slides(self.node) and kernel_name(self.node.base) == "kernel":
-            size = self.node.input_sizes[0] // windows.channels(self.node) * held.size
-        return self.total("bias", "bias") * size / held.size
+            return float(self.known.bias * format_width(self.types["bias"]))
+        return self.total("bias", "bias") * self.known.bias / held.size
 
     def normalization(self) -> float:
         """Scale times value, and offset, at each value."""
@@ -195,9 +240,7 @@ class _Layer:
         return float(products) + float(np.mean(offset)) * self.node.output_size
 
     def pooling(self) -> float:
-        """Bits of every value a pool reads; nothing for other layers without weights."""
-        if "Pool" not in self.node.base:
-            return 0.0
+        """Bits of every value a pool reads."""
         return float(np.broadcast_to(np.asarray(self.input), self.shape).sum())
 
     def merge(self) -> float:

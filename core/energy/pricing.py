@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.candidate import Costs
 from core.energy import bits as bit_counts
 from core.energy import graph
-from core.energy.ebops import layer_ebops
+from core.energy.ebops import counts, layer_ebops
 from core.energy.layer_types import Context, Outcome
 from core.energy.operators import Operation
 from core.energy.process import load_process
@@ -188,6 +188,7 @@ class Pricer:
         self.nodes = graph.build(info, self.settings)
         self.weights = weights or {}
         self.widths = widths or {}
+        self._counts = [counts(node) for node in self.nodes]
         self._values = {name: _different_values(held) for name, held in self.weights.items()}
         inputs = [layer for layer in info.layers if layer.class_name == "InputLayer"]
         self.input_names = [layer.name for layer in inputs] or list(info.inputs) or ["input"]
@@ -254,7 +255,8 @@ class Pricer:
             op_count=outcome.op_count, inputs=inputs, types=dict(outcome.types),
             operations=dict(outcome.operations), output=outcome.output,
             parameter_bits=bit_counts.parameter_bits(ctx), activation_bits=bit_counts.activation_bits(ctx),
-            ebops=layer_ebops(ctx, outcome, self.weights.get(name), self.widths.get(name)), notes=outcome.notes,
+            notes=outcome.notes,
+            ebops=layer_ebops(ctx, outcome, self._counts[number], self.weights.get(name), self.widths.get(name)),
         )
 
     def _memory(self, ctx: Context, outcome: Outcome) -> tuple[float, float, float]:
