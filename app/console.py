@@ -180,8 +180,9 @@ def cost_table(costs: dict[str, Any]) -> str:
 
 
 def evaluation_table(evaluation: Evaluation) -> str:
-    """Accuracy and the AUC of each class."""
-    lines = [f"accuracy {evaluation.accuracy:.4f} ({evaluation.kind}, {evaluation.events} test events)"]
+    """The figure the task is judged by, further ones, and the AUC of each class."""
+    lines = [f"{evaluation.metric} {evaluation.accuracy:.4f} ({evaluation.kind}, {evaluation.events} test events)"]
+    lines += [f"{name.replace('_', ' ')} {value:.4f}" for name, value in evaluation.figures.items()]
     lines += [f"AUC {name}: {area:.4f} +- {evaluation.auc_error.get(name, float('nan')):.4f}"
               for name, area in evaluation.auc.items()]
     return "\n".join(lines)

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from core.dataset import Dataset
 from core.events import Monitor
-from core.model_io import describe_model
 from core.quant import evaluation, pruning, quantize, training, weights
-from core.quant.recipe import OUTPUT, Recipe
+from core.quant.calibration import calibration_samples
+from core.quant.recipe import Recipe
 from core.search.trainer import Trained
 
 # each candidate is a program of its own and traced once: TensorFlow's advice about that is no news
@@ -70,23 +70,4 @@ class KerasTrainer:
             pruning.prune_once(model, recipe, monitor)
         kind = "trained" if epochs > 0 else "post-training"
         return Trained(evaluation.evaluate(model, self._dataset, kind),
-                       self._validation_accuracy(model), weights.weights_of(model))
-
-    def _validation_accuracy(self, model: keras.Model) -> float:
-        scores = evaluation.predict(model, self._dataset.x_val)
-        found = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0.5).astype(int)
-        return float((found == self._dataset.y_val).mean())
-
-
-def calibration_samples(model: keras.Model, x: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """By (layer, parameter): weights, and for "output" what the float layer gives for `x`, in one forward pass."""
-    samples: dict[tuple[str, str], np.ndarray] = {}
-    info = describe_model(model)
-    judged = [layer.name for layer in info.layers if OUTPUT in layer.quantizable]
-    outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in judged]).predict_on_batch(x)
-    for name, values in zip(judged, outputs if isinstance(outputs, list) else [outputs], strict=True):
-        samples[name, OUTPUT] = np.asarray(values)
-    for layer in info.layers:
-        for weight, variable in zip(layer.weights, model.get_layer(layer.name).weights, strict=True):
-            samples[layer.name, weight.parameter] = keras.ops.convert_to_numpy(variable)
-    return samples
+                       evaluation.validation_figure(model, self._dataset), weights.weights_of(model))

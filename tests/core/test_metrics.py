@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from core.errors import QuantiscopeError
-from core.metrics import auc, auc_error, background_rejection, evaluate_scores, roc_curve, thinned
+from core.metrics import (
+    accuracy,
+    anomaly_auc,
+    auc,
+    auc_error,
+    background_rejection,
+    evaluate_anomaly,
+    evaluate_regression,
+    evaluate_scores,
+    r_squared,
+    roc_curve,
+    thinned,
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,3 +96,58 @@ def test_that_thinning_keeps_own_points_and_the_steep_start():
     assert set(kept_fpr) <= set(fpr.tolist())
     assert kept_fpr == sorted(kept_fpr) and kept_tpr == sorted(kept_tpr)
     assert sum(1 for value in kept_fpr if 0 < value < 1e-2) > 20
+
+
+def test_that_a_label_for_each_value_is_judged_as_if_each_value_were_an_event():
+    random = np.random.default_rng(5)
+    labels = random.integers(0, 4, (30, 6, 8))
+    scores = np.eye(4)[labels] + random.normal(0, 0.8, (30, 6, 8, 4))
+    result = evaluate_scores(scores, labels, ["sky", "road", "car", "ground"], "float")
+    flat = evaluate_scores(scores.reshape(-1, 4), labels.reshape(-1), ["sky", "road", "car", "ground"], "float")
+    assert (result.auc, result.accuracy) == (flat.auc, flat.accuracy)
+    assert (result.events, flat.events, flat.figures) == (30, 30 * 48, {})
+    found = scores.argmax(axis=-1).ravel()
+    expected = sklearn_metrics.jaccard_score(labels.ravel(), found, average="macro")
+    assert result.figures == {"mean_iou": pytest.approx(expected)}
+
+
+def test_that_scores_of_the_labels_shape_are_probabilities_of_the_second_class():
+    random = np.random.default_rng(6)
+    edges = random.integers(0, 2, (50, 27))
+    scores = np.clip(0.5 + 0.4 * (edges - 0.5) + random.normal(0, 0.2, edges.shape), 0, 1)
+    result = evaluate_scores(scores, edges, ["other", "same"], "float")
+    assert result.accuracy == pytest.approx(((scores > 0.5) == edges).mean()) == accuracy(scores[..., None], edges)
+    assert result.auc["same"] == pytest.approx(sklearn_metrics.roc_auc_score(edges.ravel(), scores.ravel()))
+    with pytest.raises(QuantiscopeError, match="100 scores for 1350 labels"):
+        evaluate_scores(np.zeros((50, 2, 5)), edges, [], "float")
+
+
+def test_that_each_anomaly_is_judged_against_the_background_alone():
+    random = np.random.default_rng(8)
+    labels = random.integers(0, 3, 600)
+    scores = np.array([0.0, 2.0, 0.5])[labels] + random.normal(0, 1, 600)
+    result = evaluate_anomaly(scores, labels, ["background", "heavy", "light"], "trained", loss=0.1)
+    assert (result.metric, result.loss, list(result.auc)) == ("AUC", 0.1, ["heavy", "light"])
+    for number, name in enumerate(["heavy", "light"], start=1):
+        kept = (labels == 0) | (labels == number)
+        assert result.auc[name] == pytest.approx(sklearn_metrics.roc_auc_score(labels[kept] > 0, scores[kept]))
+    assert result.accuracy == pytest.approx((result.auc["heavy"] + result.auc["light"]) / 2)
+    assert result.accuracy == anomaly_auc(scores, labels)
+    for missing in (np.zeros(600, int), np.ones(600, int)):
+        with pytest.raises(QuantiscopeError, match="judged on background"):
+            evaluate_anomaly(scores, missing, [], "float")
+    with pytest.raises(QuantiscopeError, match="not a number for 1 of 600 events"):
+        evaluate_anomaly(np.where(np.arange(600) == 3, np.inf, scores), labels, [], "float")
+
+
+@pytest.mark.parametrize("shape", [(200,), (200, 3), (40, 5, 2)])
+def test_that_regression_equals_that_of_scikit_learn(shape):
+    random = np.random.default_rng(9)
+    targets = random.normal(3, 2, shape)
+    outputs = targets + random.normal(0, 0.5, shape)
+    result = evaluate_regression(outputs, targets, "float")
+    flat = targets.reshape(shape[0], -1), outputs.reshape(shape[0], -1)
+    assert result.accuracy == pytest.approx(sklearn_metrics.r2_score(*flat, multioutput="variance_weighted"))
+    assert result.figures["rmse"] == pytest.approx(sklearn_metrics.mean_squared_error(*flat) ** 0.5)
+    assert (result.metric, result.auc, result.events) == ("R2", {}, shape[0])
+    assert r_squared(np.broadcast_to(targets.mean(axis=0), shape), targets) == pytest.approx(0)
