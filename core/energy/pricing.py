@@ -193,6 +193,7 @@ class Pricer:
         inputs = [layer for layer in info.layers if layer.class_name == "InputLayer"]
         self.input_names = [layer.name for layer in inputs] or list(info.inputs) or ["input"]
         self.input_bits = sum(graph.size(layer.output_shape) for layer in inputs) * self.settings.input_bits
+        self._accesses: dict[tuple[float, str, bool], float] = {}
         self._rows: dict[tuple[Any, ...], Row] = {}
         self._sizes: dict[tuple[tuple[str, float], ...], Pricer] = {}
 
@@ -261,19 +262,26 @@ class Pricer:
 
     def _memory(self, ctx: Context, outcome: Outcome) -> tuple[float, float, float]:
         """pJ to read the inputs, to read the parameters, to write the output."""
-        node, settings, process = ctx.node, self.settings, self.process
-        least, transfer = settings.minimum_sram_bits, settings.io_transfer
+        node, settings = ctx.node, self.settings
         if settings.corrected and node.base in graph.WIRING:
             return 0.0, 0.0, 0.0
-        edge = "dram" if transfer else "sram"
-        read = sum(
-            process.read(size * kind.bits, edge if io else settings.activations_memory, least, transfer)
-            for size, kind, io in zip(node.input_sizes, ctx.inputs, node.io_inputs, strict=True))
-        parameters = sum(process.read(size * bits, settings.weights_memory, least, transfer)
-                         for size, bits in outcome.parameters)
-        written = process.write(node.output_size * outcome.output.bits,
-                                edge if node.io_output else settings.activations_memory, least, transfer)
-        return read, parameters, written
+        edge = "dram" if settings.io_transfer else "sram"
+        read = parameters = 0.0
+        for size, kind, io in zip(node.input_sizes, ctx.inputs, node.io_inputs, strict=True):
+            read += self._access(size * kind.bits, edge if io else settings.activations_memory, False)
+        for size, bits in outcome.parameters:
+            parameters += self._access(size * bits, settings.weights_memory, False)
+        place = edge if node.io_output else settings.activations_memory
+        return read, parameters, self._access(node.output_size * outcome.output.bits, place, True)
+
+    def _access(self, bits: float, memory: str, write: bool) -> float:
+        """pJ to read or write that many bits."""
+        key = (bits, memory, write)
+        found = self._accesses.get(key)
+        if found is None:
+            act = self.process.write if write else self.process.read
+            found = self._accesses[key] = act(bits, memory, self.settings.minimum_sram_bits, self.settings.io_transfer)
+        return found
 
 
 def _unscaled(recipe: Recipe) -> Recipe:

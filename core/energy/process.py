@@ -72,13 +72,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         size = max(bits, minimum)
         if size <= 0:
             return 0.0
-        return math.ceil(bits / self.sram_word_bits) * _word(table, size)
-
-
-@lru_cache(maxsize=4096)
-def _word(table: Coefficients, size: float) -> float:
-    """pJ for a word of an SRAM of that many bits."""
-    return polynomial(table, math.log2(size))
+        return math.ceil(bits / self.sram_word_bits) * polynomial(table, math.log2(size))
 
 
 def polynomial(coefficients: Coefficients, x: float) -> float:
