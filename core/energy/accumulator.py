@@ -19,7 +19,7 @@ from core.energy import windows
 from core.energy.graph import Node, pool_shape
 from core.energy.operators import as_fixed
 from core.energy.pricing import CostReport, Pricer, Row, Weights
-from core.energy.rules_mac import fan_in, kernel_name
+from core.energy.rules_mac import DIRECTIONS, fan_in, kernel_name
 from core.energy.settings import EnergySettings, corrected
 from core.energy.types import BINARY, BINARY01, TERNARY, DataType
 from core.model_info import ModelInfo
@@ -194,14 +194,29 @@ def _layer(node: Node, row: Row, weights: Mapping[str, NDArray[Any]]) -> list[Ac
     if first == "depthwise":
         return _separable(node, row, weights, source)
     name = kernel_name(node.base)
+    if "state" in row.types:
+        return [_with_bias(row, _direction(weights, prefix), *_step(node, row, _direction(weights, prefix), source))
+                for prefix in DIRECTIONS if node.layer.weight(f"{prefix}recurrent_kernel")]
     exact = name in weights
     span = _products(node, weights[name], source) if exact else bounded(fan_in(node), row.types["weight"], source)
-    if "state" in row.types:
-        state, again = range_of(row.types["state"]), weights.get("recurrent_kernel")
-        exact = exact and again is not None
-        span = span.plus(summed(np.asarray(again).T, state) if exact else bounded(
-            node.layer.output_shape[-1] or 1, row.types["recurrent_kernel"], state))
     return [_with_bias(row, weights, span, exact)]
+
+
+def _direction(weights: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Weights of one direction of a recurrent layer, by their plain names."""
+    return {name.removeprefix(prefix): held for name, held in weights.items()
+            if name.startswith("backward_") == bool(prefix)}
+
+
+def _step(node: Node, row: Row, weights: Mapping[str, NDArray[Any]], source: Range) -> tuple[Range, bool]:
+    """(sum of the input's and the state's products, whether it is exact) of one step of a recurrent layer."""
+    state, again = range_of(row.types["state"]), weights.get("recurrent_kernel")
+    if again is not None and "kernel" in weights:
+        return summed(np.asarray(weights["kernel"]).T, source).plus(summed(np.asarray(again).T, state)), True
+    held = node.layer.weight("recurrent_kernel")
+    units = held.shape[0] if held else 1
+    return bounded(fan_in(node), row.types["weight"], source).plus(
+        bounded(units, row.types["recurrent_kernel"], state)), False
 
 
 def _separable(node: Node, row: Row, weights: Mapping[str, NDArray[Any]], source: Range) -> list[AccumulatorCheck]:

@@ -30,7 +30,7 @@ def parameter_bits(ctx: Context) -> int:
         return _normalization_bits(ctx)
     if base not in DENSE_LIKE and not ctx.corrected:
         return 0
-    return sum(weight.size * _width(ctx, weight.parameter) for weight in layer.weights)
+    return sum(weight.size * _width(ctx, weight.parameter.removeprefix("backward_")) for weight in layer.weights)
 
 
 def _width(ctx: Context, parameter: str) -> int:

@@ -23,10 +23,12 @@ from core.energy import windows
 from core.energy.graph import Node
 from core.energy.layer_types import Context, Outcome
 from core.energy.rules_mac import (
+    DIRECTIONS,
     MAC_CORRECTED,
     MAC_ORIGINAL,
     RECURRENT,
     SEPARABLE,
+    both_sizes,
     kernel_name,
     mac,
     recurrent,
@@ -100,19 +102,19 @@ def counts(node: Node) -> Counts:
     if weight is None:
         return Counts(0, 0, node.output_size)
     places = _places(node)
-    first = places * weight.size
+    first = places * both_sizes(node, kernel_name(node.base))
     if windows.slides(node):
         met = windows.reads(node, weight.shape, 1.0)
         filters = weight.shape[-1]
         first = int(met.sum()) * (filters if kernel_name(node.base) == "depthwise" else
                                   filters * weight.shape[-2] // met.shape[-1])
-    second = places * (weight_size(node, "pointwise") + weight_size(node, "recurrent_kernel"))
+    second = places * (weight_size(node, "pointwise") + both_sizes(node, "recurrent_kernel"))
     return Counts(first, second, _bias_places(node))
 
 
 def _places(node: Node) -> int:
     """Places each weight is used at."""
-    size = sum(weight_size(node, name) for name in {kernel_name(node.base), "pointwise", "recurrent_kernel"})
+    size = sum(both_sizes(node, name) for name in {kernel_name(node.base), "pointwise", "recurrent_kernel"})
     return (node.layer.macs or node.op_count) // max(size, 1)
 
 
@@ -182,9 +184,12 @@ class _Layer:
         return float(format_width(self.types[kind])) if held else 0.0
 
     def total(self, parameter: str, kind: str) -> float:
-        """Sum of the widths of a weight."""
-        bits = self.bits(parameter, kind)
-        return bits * weight_size(self.node, parameter) if isinstance(bits, float) else float(bits.sum())
+        """Sum of the widths of a weight, in all directions."""
+        total = 0.0
+        for name in (prefix + parameter for prefix in DIRECTIONS):
+            bits = self.bits(name, kind)
+            total += bits * weight_size(self.node, name) if isinstance(bits, float) else float(bits.sum())
+        return total
 
     def products(self) -> float:
         """Products of every matrix-like weight with what it meets."""
@@ -208,7 +213,7 @@ class _Layer:
             return float(values.reshape(-1, weight.shape[0]).sum(axis=0) @ bits.sum(axis=1))
         if self.node.base == "EinsumDense":
             return float(np.einsum(str(self.node.layer.config["equation"]), values[None], bits).sum())
-        return _places(self.node) * float(values.mean()) * float(bits.sum())
+        return _places(self.node) * float(values.mean()) * self.total(name, "weight")
 
     def _sliding(self, shape: tuple[int, ...], bits: NDArray[np.float64] | float, depthwise: bool) -> float:
         met = windows.reads(self.node, shape, self.input)
@@ -224,7 +229,7 @@ class _Layer:
         held = self.node.layer.weight("bias")
         if held is None:
             return float(self.known.bias * format_width(self.types["bias"]))
-        return self.total("bias", "bias") * self.known.bias / held.size
+        return self.total("bias", "bias") * self.known.bias / both_sizes(self.node, "bias")
 
     def normalization(self) -> float:
         """Scale times value, and offset, at each value."""

@@ -9,14 +9,13 @@ import math
 from typing import NamedTuple
 
 from core.energy.settings import EnergySettings
-from core.model_info import LayerInfo, ModelInfo
+from core.model_info import FOLDED, LayerInfo, ModelInfo
 
 MERGES = frozenset({"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"})
 MAC_2D = ("Conv2D", "Conv2DBatchnorm")
-FOLDED = frozenset({"Conv2DBatchnorm", "DepthwiseConv2DBatchnorm"})
 DENSE_LIKE = frozenset({"Dense", "Conv1D", "Conv2D", "DepthwiseConv2D"})
 SEPARABLE = frozenset({"SeparableConv1D", "SeparableConv2D"})
-RECURRENT = frozenset({"SimpleRNN", "LSTM", "GRU"})
+RECURRENT = frozenset({"SimpleRNN", "LSTM", "GRU", "Bidirectional"})
 AVERAGE_2D = frozenset({"AveragePooling2D", "GlobalAveragePooling2D"})
 ACTIVATIONS = frozenset({"Activation", "AdaptiveActivation", "ReLU", "LeakyReLU", "Softmax"})
 #: layers that only rename or repeat values

@@ -21,7 +21,7 @@ from core.energy.ebops import format_width, significant_bits
 from core.energy.graph import ACTIVATIONS, WIRING, Node
 from core.energy.operators import Operation
 from core.energy.pricing import Pricer, Row, Weights
-from core.energy.rules_mac import fan_in, kernel_name
+from core.energy.rules_mac import DIRECTIONS, both_sizes, fan_in, kernel_name
 from core.energy.settings import EnergySettings, corrected
 from core.energy.types import DataType
 from core.errors import CostError
@@ -31,6 +31,8 @@ from core.quant.recipe import Recipe
 LATENCY, RESOURCE = "latency", "resource"
 #: an 18 kbit block RAM is 36 bits wide and 512 deep (UG573)
 _RAM_WIDTH, _RAM_DEPTH = 36, 512
+#: layers whose kernel is used at every position but the last axis
+_PLACED = ("Dense", "DenseBatchnorm")
 
 
 class HlsOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,16 +188,18 @@ def _products(node: Node, row: Row, weights: Mapping[str, NDArray[Any]]) -> list
     first = node.layer.weight(kernel_name(node.base))
     if first is None or "weight" not in row.types:
         return []
-    places = max(1, node.output_size // (_filters(node) or 1)) if windows.slides(node) or node.base == "Dense" else 1
-    found = [_Products(first.size, fan_in(node), row.types["weight"], row.inputs[0], operation, places,
-                       weights.get(first.parameter))]
+    places = max(1, node.output_size // (_filters(node) or 1)) if windows.slides(node) or node.base in _PLACED else 1
+    several = node.layer.weight(DIRECTIONS[1] + first.parameter) is not None
+    known = {} if several else weights
+    found = [_Products(both_sizes(node, first.parameter), fan_in(node), row.types["weight"], row.inputs[0], operation,
+                       places, known.get(first.parameter))]
     for parameter, source, name in (("pointwise", "between", "pointwise_multiplier"),
                                     ("recurrent_kernel", "state", "recurrent_multiplier")):
         second = node.layer.weight(parameter)
         if second is not None and source in row.types:
             terms = second.shape[-2]
-            found.append(_Products(second.size, terms, row.types[parameter], row.types[source], row.operations[name],
-                                   places, weights.get(parameter)))
+            found.append(_Products(both_sizes(node, parameter), terms, row.types[parameter], row.types[source],
+                                   row.operations[name], places, known.get(parameter)))
     return found
 
 

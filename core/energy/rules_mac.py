@@ -8,9 +8,13 @@ from core.energy.graph import DENSE_LIKE, FOLDED, RECURRENT, SEPARABLE, Node
 from core.energy.layer_types import Context, Outcome
 from core.energy.operators import Operation, accumulate, add, multiply
 from core.energy.types import DataType
+from core.quant.recipe import OUTPUT
 
-#: elementwise products of a unit at each step, beside the matrix products
-_GATE_PRODUCTS = {"LSTM": 3, "GRU": 3, "SimpleRNN": 0}
+#: elementwise products of a unit at each step, beside the matrix products, by its number of gates: one for a
+#: SimpleRNN, three for a GRU, four for an LSTM
+_GATE_PRODUCTS = {1: 0, 3: 3, 4: 3}
+#: prefixes of the weights of the two directions of a Bidirectional; other layers have the first
+DIRECTIONS = ("", "backward_")
 
 
 def kernel_name(base: str) -> str:
@@ -22,6 +26,11 @@ def weight_size(node: Node, parameter: str) -> int:
     """Number of values of a parameter; 0 where the layer does not have it."""
     weight = node.layer.weight(parameter)
     return weight.size if weight else 0
+
+
+def both_sizes(node: Node, parameter: str) -> int:
+    """Number of values of a parameter in all directions of a recurrent layer."""
+    return sum(weight_size(node, prefix + parameter) for prefix in DIRECTIONS)
 
 
 def mac(ctx: Context) -> Outcome:
@@ -176,29 +185,41 @@ def _both_halves(ctx: Context) -> Outcome:
 def recurrent(ctx: Context) -> Outcome:
     """Recurrent layers, corrected mode: input and state products of every step, and the gates' products.
 
-    The state has the format of the output quantizer, or of results without quantizer.
+    The state has the format of its own quantizer, or that of the output quantizer, or of results without quantizer.
     """
     node, notes = ctx.node, list[str]()
     steps = (node.layer.input_shapes[0][0] or 1) if node.layer.input_shapes else 1
     kernel, again = ctx.parameter("kernel", notes), ctx.parameter("recurrent_kernel", notes)
     bias = ctx.parameter("bias", notes) if _has_bias(node) else None
-    state = ctx.output(ctx.plain_accumulator, notes)
-    units = node.layer.output_shape[-1] or 1
+    output = ctx.output(ctx.plain_accumulator, notes)
+    held = None if ctx.settings.reference else ctx.spec("state")
+    state = ctx.known(held, notes) if held else output
+    shape = _recurrent_shape(node)
+    units = shape[0]
     inner, outer, gate = multiply(kernel, ctx.inputs[0]), multiply(again, state), multiply(state, state)
     total = add(accumulate(inner.output, node.layer.input_shapes[0][-1] or 1), accumulate(outer.output, units))
     total = add(total, bias) if bias else total
     if ctx.forced:
         total = ctx.plain_accumulator
         inner, outer, gate = (op._replace(output=total) for op in (inner, outer, gate))
-    sizes = weight_size(node, "kernel"), weight_size(node, "recurrent_kernel")
-    gates = _GATE_PRODUCTS.get(node.base, 0) * units
+    sizes = both_sizes(node, "kernel"), both_sizes(node, "recurrent_kernel")
+    directions = 2 if node.layer.weight("backward_kernel") else 1
+    gates = _GATE_PRODUCTS.get(shape[-1] // units, 0) * units * directions
     gate_pj = gate.gate_factor * ctx.process.operation(gate.output.number_format, gate.implementation, gate.gate_bits)
     op_pj = steps * (sizes[0] * _mac_pj(ctx, inner, total) + sizes[1] * _mac_pj(ctx, outer, total) + gates * gate_pj)
     read = [(sizes[0], kernel.bits), (sizes[1], again.bits)]
-    read += [(weight_size(node, "bias"), bias.bits)] if bias else []
+    read += [(both_sizes(node, "bias"), bias.bits)] if bias else []
     types = _types(kernel, bias, inner.output, total) | {"recurrent_kernel": again, "state": state}
-    return Outcome(state, types, {"multiplier": inner, "recurrent_multiplier": outer},
+    made = output if ctx.spec(OUTPUT) or not held else state
+    return Outcome(made, types, {"multiplier": inner, "recurrent_multiplier": outer},
                    steps * (sum(sizes) + gates), op_pj, tuple(read), tuple(notes))
+
+
+def _recurrent_shape(node: Node) -> tuple[int, ...]:
+    """(units, gates x units)."""
+    held = node.layer.weight("recurrent_kernel")
+    units = node.layer.output_shape[-1] or 1
+    return held.shape if held else (units, units)
 
 
 MAC_ORIGINAL = DENSE_LIKE | FOLDED

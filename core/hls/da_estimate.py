@@ -30,7 +30,7 @@ from core.errors import ExportError
 from core.events import Monitor
 from core.files import write_atomically
 from core.hls import rtl_alkaid
-from core.model_info import ModelInfo
+from core.model_info import FOLDED, ModelInfo
 from core.quant.quantizers import REPLACES, FixedPoint, Quantizer, quantizer
 from core.quant.recipe import OUTPUT, Recipe
 
@@ -324,7 +324,7 @@ class _Reader:
         node = self.nodes[number]
         readers = [other for other in self.nodes if number in other.parents]
         plain = node.layer.activation == "linear" and self._output(node.layer.name) is None
-        return readers[0] if plain and node.base in _MATRIX and len(readers) == 1 \
+        return readers[0] if plain and _is_matrix(node) and len(readers) == 1 \
             and readers[0].base in ACTIVATIONS else None
 
     def _output(self, name: str) -> Quantizer | None:
@@ -347,12 +347,12 @@ class _Reader:
 
     def _why_not(self, node: Node, source: FixedPoint | None) -> str:
         held = self.weights.get(node.layer.name, {})
-        if node.base not in _MATRIX and node.base not in ACTIVATIONS:
+        if not _is_matrix(node) and node.base not in ACTIVATIONS:
             return f"{node.layer.class_name} has no estimate"
         if source is None:
             return "its input is in floating point"
-        missing = node.base in _MATRIX and any(weight.parameter not in held for weight in node.layer.weights)
-        return "its quantized weights are not known" if missing else ""
+        wanted = {kernel_name(node.base)} | ({"bias"} if node.layer.weight("bias") or node.base in FOLDED else set())
+        return "its quantized weights are not known" if _is_matrix(node) and not wanted <= set(held) else ""
 
     def _end(self, node: Node) -> tuple[str, FixedPoint | None]:
         """(activation, output type) at the end of a layer."""
@@ -377,10 +377,14 @@ def _fixed(kind: DataType) -> FixedPoint | None:
     return FixedPoint(held.signed, held.bits, held.integer, held.symmetric)
 
 
+def _is_matrix(node: Node) -> bool:
+    return node.base.replace("Batchnorm", "") in _MATRIX
+
+
 def _matrix(node: Node, kernel: np.ndarray) -> tuple[np.ndarray, int]:
     """((inputs, outputs) of one place, number of places)."""
     out = tuple(side or 1 for side in node.layer.output_shape)
-    if node.base == "Dense":
+    if node.base in ("Dense", "DenseBatchnorm"):
         return kernel, math.prod(out[:-1])
     taps, inner, filters = math.prod(kernel.shape[:-2]), *kernel.shape[-2:]
     held = kernel.reshape(taps, inner, filters)

@@ -115,6 +115,28 @@ def test_recurrent_layers_cost_their_steps():
     assert "not counted" in original.notes[0]
 
 
+def test_both_directions_of_a_bidirectional_cost_their_steps():
+    # two GRUs of 3 units on 5 steps of 4 values, the state in 4 bits of its own
+    shapes = [("kernel", (4, 9)), ("recurrent_kernel", (3, 9)), ("bias", (9,))]
+    both = layer("Bidirectional", "r", [(5, 4)], [*shapes, *((f"backward_{name}", shape) for name, shape in shapes)],
+                 layer={"class_name": "GRU", "config": {"units": 3}})
+    row = rows([both], {"r": {"kernel": B4, "recurrent_kernel": B4, "bias": B8, "state": B4}})["r"]
+    # 4 input products of 12 bits: 14; 3 state products of 8 bits: 10; their sum 15, with the bias 16
+    assert row.accumulator_bits == 16
+    assert row.op_pj == pytest.approx(5 * 2 * (36 * (mul(8, 4) + add(16)) + 27 * (mul(4, 4) + add(16)) + 9 * mul(4, 4)))
+    assert row.op_count == 5 * 2 * (36 + 27 + 9)
+    assert row.parameter_bits == 2 * (36 * 4 + 27 * 4 + 9 * 8)
+    assert row.parameters_pj == pytest.approx(words(72, 4) + words(54, 4) + words(18, 8))
+    assert row.ebops == 5 * 2 * (36 * 4 * 8 + 27 * 4 * 4) + 6 * 8  # one bias a value that comes out
+
+
+def test_folded_dense_costs_a_dense_layer():
+    dense = layer("DenseBatchnorm", "d", [(8,)], [("kernel", (8, 3)), ("bias", (3,))], units=3)
+    row = rows([dense], {"d": {"kernel": B4, "bias": B8}})["d"]
+    assert row.op_pj == pytest.approx(24 * (mul(8, 4) + add(12 + 3 + 1)))
+    assert row.parameters_pj == pytest.approx(words(24, 4) + words(3, 8))
+
+
 def test_folded_batch_normalization_costs_its_convolution():
     conv = layer("Conv2DBatchnorm", "c", [(4, 4, 2)], [("kernel", (3, 3, 2, 4)), ("bias", (4,))],
                  filters=4, kernel_size=3, strides=1, padding="valid")
