@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.energy import windows
-from core.energy.graph import Node, pool_shape
+from core.energy.graph import Node, dot_terms, pool_shape
 from core.energy.operators import as_fixed
 from core.energy.pricing import CostReport, Pricer, Row, Weights
 from core.energy.rules_mac import DIRECTIONS, fan_in, kernel_name
@@ -188,6 +188,8 @@ def _layer(node: Node, row: Row, weights: Mapping[str, NDArray[Any]]) -> list[Ac
         return [AccumulatorCheck(name=row.name, class_name=row.class_name, sum="accumulator",
                                  note="computed in floating point")]
     source = range_of(row.inputs[0])
+    if node.base == "Dot":
+        return [_checked(row, "accumulator", bounded(dot_terms(node), row.inputs[-1], source), FAN_IN)]
     if "Pooling" in node.base:
         area = int(np.prod(pool_shape(node.layer)))
         return [_checked(row, "accumulator", summed(np.ones((1, area)), source), WEIGHTS)]

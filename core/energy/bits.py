@@ -6,7 +6,7 @@ one offset, and activations; corrected counting takes every weight and every qua
 
 from __future__ import annotations
 
-from core.energy.graph import ACTIVATIONS, DENSE_LIKE
+from core.energy.graph import ACTIVATIONS, DENSE_LIKE, FOLDED
 from core.energy.layer_types import Context
 from core.quant.recipe import OUTPUT
 from core.quant.spec import QuantizerSpec
@@ -30,7 +30,18 @@ def parameter_bits(ctx: Context) -> int:
         return _normalization_bits(ctx)
     if base not in DENSE_LIKE and not ctx.corrected:
         return 0
+    if base in FOLDED:
+        return _folded_bits(ctx)
     return sum(weight.size * _width(ctx, weight.parameter.removeprefix("backward_")) for weight in layer.weights)
+
+
+def _folded_bits(ctx: Context) -> int:
+    """After folding the kernel and a bias for each channel are left."""
+    layer = ctx.node.layer
+    kernel = next((weight for weight in layer.weights if weight.parameter in ("kernel", "depthwise")), None)
+    size = kernel.size * _width(ctx, kernel.parameter) if kernel else 0
+    first = layer.config.get("data_format") == "channels_first"
+    return size + (layer.output_shape[0 if first else -1] or 1) * _width(ctx, "bias")
 
 
 def _width(ctx: Context, parameter: str) -> int:

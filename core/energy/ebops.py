@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.energy import windows
-from core.energy.graph import Node
+from core.energy.graph import Node, dot_terms
 from core.energy.layer_types import Context, Outcome
 from core.energy.rules_mac import (
     DIRECTIONS,
@@ -176,12 +176,14 @@ class _Layer:
     def bits(self, parameter: str, kind: str) -> NDArray[np.float64] | float:
         """Width of each value of a weight, in its own shape; one number where all have that of the format."""
         held = self.node.layer.weight(parameter)
-        shape = tuple(held.shape) if held else (0,)
+        if held is None:
+            return 0.0
+        shape = held.shape
         if parameter in self.widths:
             return np.broadcast_to(np.asarray(self.widths[parameter], dtype=np.float64), shape)
         if parameter in self.weights:
             return significant_bits(self.weights[parameter]).reshape(shape).astype(np.float64)
-        return float(format_width(self.types[kind])) if held else 0.0
+        return float(format_width(self.types[kind]))
 
     def total(self, parameter: str, kind: str) -> float:
         """Sum of the widths of a weight, in all directions."""
@@ -249,7 +251,9 @@ class _Layer:
         return float(np.broadcast_to(np.asarray(self.input), self.shape).sum())
 
     def merge(self) -> float:
-        """HGQ2's figures for merges of tensors of one shape; none for Concatenate and Dot."""
+        """HGQ2's figures for merges of tensors of one shape; none for Concatenate."""
+        if self.node.base == "Dot":
+            return float(self.node.output_size * dot_terms(self.node) * np.prod([format_width(k) for k in self.inputs]))
         share = {"Add": _ADD, "Average": _ADD, "Maximum": 1.0, "Minimum": 1.0}.get(self.node.base)
         if share is None and self.node.base not in ("Multiply", "Subtract"):
             return 0.0

@@ -134,6 +134,12 @@ def _average_count(layer: LayerInfo, base: str, corrected: bool) -> int:
     return channels * _pool_area(layer)
 
 
+def dot_terms(node: Node) -> int:
+    """Length of the axis along which a Dot sums: both inputs have it, its output does not."""
+    sizes = node.input_sizes if len(node.input_sizes) > 1 else node.input_sizes * 2
+    return max(1, math.isqrt(sizes[0] * sizes[1] // max(node.output_size, 1)))
+
+
 def pool_shape(layer: LayerInfo) -> tuple[int, ...]:
     """Sides of the pooling window; of a global pooling those of its input."""
     pool = layer.config.get("pool_size")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core.energy.graph import ACTIVATIONS, AVERAGE_2D, MERGES, WIRING, pool_shape
+from core.energy.graph import ACTIVATIONS, AVERAGE_2D, MERGES, WIRING, dot_terms, pool_shape
 from core.energy.layer_types import Context, Outcome
 from core.energy.operators import COMPARE_FACTOR, NotPossible, Operation, accumulate, add, divide, merge, multiply
 from core.energy.rules_mac import MAC_CORRECTED, MAC_ORIGINAL, RECURRENT, SEPARABLE, mac, recurrent, separable
@@ -88,6 +88,8 @@ def merged(ctx: Context) -> Outcome:
     """Add, Multiply, Maximum, Concatenate and the like."""
     notes: list[str] = []
     base = ctx.node.base
+    if base == "Dot" and ctx.corrected:
+        return _dot(ctx)
     try:
         operation = merge(base, ctx.inputs)
     except NotPossible as error:
@@ -103,6 +105,18 @@ def merged(ctx: Context) -> Outcome:
     op_pj = count * _pj(ctx, operation) if counted and count else 0.0
     return Outcome(ctx.output(operation.output, notes), {"multiplier": operation.output}, {"multiplier": operation},
                    ctx.node.op_count, op_pj, notes=tuple(notes))
+
+
+def _dot(ctx: Context) -> Outcome:
+    """Products of two tensors along one axis each, corrected mode."""
+    notes: list[str] = []
+    product = multiply(ctx.inputs[0], ctx.inputs[-1])
+    terms = dot_terms(ctx.node)
+    total = ctx.plain_accumulator if ctx.settings.reference else accumulate(product.output, terms)
+    count = ctx.node.output_size * terms
+    energy = _pj(ctx, product) + ctx.process.operation(total.number_format, "add", total.bits)
+    return Outcome(ctx.output(total, notes), {"multiplier": product.output, "accumulator": total},
+                   {"multiplier": product}, count, count * energy, notes=tuple(notes))
 
 
 def averaged(ctx: Context) -> Outcome:

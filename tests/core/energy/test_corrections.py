@@ -130,11 +130,23 @@ def test_both_directions_of_a_bidirectional_cost_their_steps():
     assert row.ebops == 5 * 2 * (36 * 4 * 8 + 27 * 4 * 4) + 6 * 8  # one bias a value that comes out
 
 
+def test_dot_sums_products_along_an_axis():
+    # (3, 4) with (4, 5) along the 4: 15 sums of 4 products
+    dot = LayerInfo(name="d", class_name="Dot", inbound=("x", "y"), input_shapes=((3, 4), (4, 5)), output_shape=(3, 5),
+                    config={"axes": [2, 1]})
+    row = rows([dot], {"d": {}}, {"x": (3, 4), "y": (4, 5)}, **FREE)["d"]
+    assert row.op_count == 60
+    assert row.op_pj == pytest.approx(60 * (mul(8, 8) + add(16 + 2)))
+    assert row.ebops == 60 * 8 * 8
+    assert row.notes == ()
+
+
 def test_folded_dense_costs_a_dense_layer():
     dense = layer("DenseBatchnorm", "d", [(8,)], [("kernel", (8, 3)), ("bias", (3,))], units=3)
     row = rows([dense], {"d": {"kernel": B4, "bias": B8}})["d"]
     assert row.op_pj == pytest.approx(24 * (mul(8, 4) + add(12 + 3 + 1)))
     assert row.parameters_pj == pytest.approx(words(24, 4) + words(3, 8))
+    assert row.parameter_bits == 24 * 4 + 3 * 8
 
 
 def test_folded_batch_normalization_costs_its_convolution():
