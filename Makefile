@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 OFFSCREEN := QT_QPA_PLATFORM=offscreen
 
-.PHONY: run test test-slow bench lint screenshots bootstrap clean
+.PHONY: run test test-slow bench lint screenshots families bootstrap clean
 
 run: bootstrap
 	@scripts/run.sh
@@ -25,8 +25,11 @@ bench: bootstrap
 screenshots: bootstrap
 	$(OFFSCREEN) $(PYTHON) scripts/screenshots.py docs/img
 
+families: bootstrap
+	$(PYTHON) scripts/make_family.py all --bits 8 --out families-out
+
 bootstrap:
 	@scripts/bootstrap.sh
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out families-out

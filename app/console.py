@@ -73,7 +73,7 @@ def _line(event: events.Event) -> str:
         return f"== {event.name}"
     if isinstance(event, events.CandidateDone):
         c = event.candidate
-        return (f"{c.id}: accuracy {c.evaluation.accuracy:.4f}, {c.costs.energy_pj:.0f} pJ,"
+        return (f"{c.id}: {c.evaluation.metric} {c.evaluation.accuracy:.4f}, {c.costs.energy_pj:.0f} pJ,"
                 f" {c.costs.parameter_bits} bits, {c.seconds:.1f} s")
     share = 100 * event.done / event.total if event.total else 0
     left = f", {event.remaining_s:.0f} s left" if event.remaining_s is not None else ""

@@ -263,3 +263,16 @@ def test_the_main_job_headless(folder):
     again = result("export", out / "demo.qscope", report["selected"]["id"], "--flow", "hls4ml", "--events", 100)
     assert again["exactness"]["mismatches"] == 0
     assert again["synthesis"] is None
+
+
+def test_a_model_family_is_made_and_judged_by_its_task(tmp_path):
+    made = subprocess.run([sys.executable, "scripts/make_family.py", "vae", "--events", "600", "--epochs", "2",
+                           "--out", tmp_path], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    told = json.loads((tmp_path / "vae.json").read_text())
+    found = result("evaluate", tmp_path / "vae.keras", "--data", tmp_path / "vae.npz")
+    assert (found["metric"], found["events"]) == ("AUC", 120)
+    assert found["accuracy"] == pytest.approx(told["AUC"], abs=1e-4) == found["auc"]["signal"]
+    code, _, err = call("evaluate", tmp_path / "vae.keras", "--data", "family:track_graph")
+    assert code == 1
+    assert "takes 57 features" in err

@@ -11,12 +11,14 @@ import pytest
 
 from core.candidate import Evaluation
 from core.dataset import Dataset, check_fits, family_dataset
+from core.errors import DatasetError
 from core.model_info import ModelInfo
 from core.model_io import inspect_model, load_model
 from core.quant import quantize, train
 from core.quant.evaluation import evaluate, predict
 from core.quant.recipe import OUTPUT, Recipe, uniform
 from core.quant.training import TrainOptions
+from core.workflows import create_project
 from resources.families import FAMILIES
 
 #: so coarse that training has something to mend
@@ -144,3 +146,13 @@ def test_that_the_uniform_recipe_names_every_kernel(name, tmp_path):
     assert kernels and all(recipe.text(*kernel) for kernel in kernels)
     relus = [layer.name for layer in info.layers if layer.is_relu]
     assert all(recipe.text(layer, OUTPUT) == "quantized_relu(6,0)" for layer in relus)
+
+
+def test_that_a_project_keeps_the_events_of_a_family_by_name(tmp_path):
+    FAMILIES["flow"].build().save(tmp_path / "flow.keras")
+    with create_project(tmp_path / "p", tmp_path / "flow.keras", "family:flow") as project:
+        assert project.data_reference == "family:flow"
+        project.check_sources()
+    with pytest.raises(DatasetError, match="the model 'vae' takes 57 features"):
+        FAMILIES["vae"].build().save(tmp_path / "vae.keras")
+        create_project(tmp_path / "q", tmp_path / "vae.keras", "family:flow")
