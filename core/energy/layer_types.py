@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from core.energy.graph import Node
@@ -28,6 +29,11 @@ class Outcome(NamedTuple):
     op_pj: float = 0.0
     parameters: tuple[tuple[int, int], ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=8192)
+def _spec(text: str, parameter: str) -> QuantizerSpec:
+    return in_force(parse(text), parameter)
 
 
 class Context(NamedTuple):
@@ -68,7 +74,7 @@ class Context(NamedTuple):
     def spec(self, parameter: str) -> QuantizerSpec | None:
         """The quantizer of a parameter as applied, or None."""
         text = self.quantizers.get(parameter)
-        return in_force(parse(text), parameter) if text else None
+        return _spec(text, parameter) if text else None
 
     def parameter(self, name: str, notes: list[str], missing: DataType | None = None) -> DataType:
         """Format of a parameter; `missing` is what the original takes for a quantized layer's unquantized one."""
