@@ -12,13 +12,15 @@ from core.quant.quantizers import FixedPoint, Quantizer, quantizer
 from core.quant.recipe import LayerRecipe, Recipe, uniform
 from core.quant.spec import QuantizerSpec, parse
 
-_NEED_KERAS = {"quantize": "build", "train": "training", "evaluate": "evaluation", "predict": "evaluation"}
+#: name -> the module that has it; none of these modules may be called like what it gives
+_ON_USE = {"quantize": "build", "train": "training", "evaluate": "evaluation", "predict": "evaluation",
+           "calibrate": "calibration", "saturation": "calibration", "sensitivity": "sensitivities"}
 
-__all__ = ["FixedPoint", "LayerRecipe", "Quantizer", "QuantizerSpec", "Recipe", "evaluate", "parse", "predict",
-           "quantize", "quantizer", "train", "uniform"]
+__all__ = ["FixedPoint", "LayerRecipe", "Quantizer", "QuantizerSpec", "Recipe", "calibrate", "evaluate", "parse",
+           "predict", "quantize", "quantizer", "saturation", "sensitivity", "train", "uniform"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NEED_KERAS:
-        return getattr(import_module(f"core.quant.{_NEED_KERAS[name]}"), name)
+    if name in _ON_USE:
+        return getattr(import_module(f"core.quant.{_ON_USE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -60,6 +60,8 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
         except ValueError:
             continue
         current = layer.get_weights()
+        if len(values) < len(current) and getattr(layer, "widths", None):
+            values = [*values, *current[len(values):]]  # variables of widths come last; the source has none
         if len(values) != len(current):
             continue
         layer.set_weights([v if np.shape(v) == np.shape(c) else c for v, c in zip(values, current, strict=True)])
@@ -68,7 +70,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 def _rebuild(model: keras.Model, clone: Any, input_quantizer: str | None, dtype: str | None = None) -> keras.Model:
     """Replay the model's graph with `clone` of each layer, quantizing its inputs."""
     if isinstance(model, keras.Sequential):
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     behind: dict[int, Any] = {}
 
     def input_of(tensor: Any) -> Any:

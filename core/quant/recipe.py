@@ -15,6 +15,8 @@ SCHEMA_VERSION = 1
 #: the published energies take a 16-bit fixed-point source; 5 integer bits hold standardized features
 DEFAULT_INPUT = "quantized_bits(16,5,alpha=1)"
 OUTPUT = "output"
+#: (layer, parameter type) by which the quantizer of the inputs goes where others go by theirs
+INPUT = ("", "input")
 #: `uniform` leaves these in float: their range is not that of weights
 _KEPT_BY_UNIFORM = frozenset({OUTPUT, "gamma", "beta", "mean", "variance", "state", "activation",
                               "recurrent_activation"})
@@ -122,7 +124,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             rows += [(layer, p, mine.get(p), theirs.get(p))
                      for p in dict.fromkeys([*mine, *theirs]) if mine.get(p) != theirs.get(p)]
         if self.input != other.input:
-            rows.append(("", "input", self.input, other.input))
+            rows.append((*INPUT, self.input, other.input))
         return rows
 
     def to_json(self) -> bytes:

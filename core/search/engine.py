@@ -10,8 +10,8 @@ from core.energy import price
 from core.errors import Cancelled, QuantiscopeError, SearchError
 from core.events import Event, LogLine, Monitor, Progress
 from core.project import Project, now
+from core.quant.calibration import Calibration
 from core.requests import Search
-from core.search.calibration import Calibration
 from core.search.samplers import check_method
 from core.search.space import SearchSpace, anchors, build_space
 from core.search.study import Proposal, Study

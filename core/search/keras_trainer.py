@@ -14,13 +14,11 @@ from core.events import Monitor
 from core.quant import evaluation, pruning, quantize, training, weights
 from core.quant.calibration import calibration_samples
 from core.quant.recipe import Recipe
-from core.search.trainer import Trained
+from core.search.trainer import CALIBRATION_EVENTS, Trained
 
 # each candidate is a program of its own and traced once: TensorFlow's advice about that is no news
 tf.get_logger().setLevel("ERROR")
 
-#: training events whose activations choose integer bits
-CALIBRATION_EVENTS = 2000
 
 
 class KerasTrainer:

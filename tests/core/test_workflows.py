@@ -13,7 +13,7 @@ from core.errors import Cancelled, DatasetError, ExportError, ProjectError, Reci
 from core.events import CandidateDone, Monitor, Progress, Stage
 from core.model_io import inspect_model
 from core.quant.recipe import LayerRecipe, Recipe, uniform
-from core.search.calibration import Calibration
+from core.quant.calibration import Calibration
 from core.search.front import candidate_front
 from core.search.space import build_space
 
