@@ -67,16 +67,14 @@ def options(brief: Brief, epochs: int) -> TrainOptions:
     return TrainOptions(epochs=epochs, learning_rate=brief.rate, batch_size=brief.batch, seed=1)
 
 
-def stored(name: str, data: Dataset, folder: Path) -> tuple[Path, float, float]:
-    """The file of a briefly trained float model, and its loss before and after."""
+def stored(name: str, data: Dataset, folder: Path) -> Path:
+    """The file of a briefly trained float model that tells the classes apart."""
     keras.utils.set_random_seed(3)
     model = FAMILIES[name].build()
-    before = evaluate(model, data, "float").loss
     train(model, data, options(BRIEF[name], BRIEF[name].epochs))
-    result = evaluate(model, data, "float")
-    assert mean_auc(result) > BRIEF[name].auc
+    assert mean_auc(evaluate(model, data, "float")) > BRIEF[name].auc
     model.save(folder / f"{name}.keras")
-    return folder / f"{name}.keras", before, result.loss
+    return folder / f"{name}.keras"
 
 
 def everywhere(info: ModelInfo, bits: int) -> Recipe:
@@ -112,8 +110,7 @@ def test_that_every_family_is_tried():
 def test_that_a_family_goes_the_whole_way(name, tmp_path):
     brief = BRIEF[name]
     data = family_dataset(name, brief.events, seed=5)
-    path, untrained, floats = stored(name, data, tmp_path)
-    assert floats < untrained
+    path = stored(name, data, tmp_path)
     info = inspect_model(path)
     check_fits(data, info)
     model = load_model(path)
