@@ -104,6 +104,16 @@ def evaluate(model: Annotated[Path, typer.Argument(help="A model file, or a proj
 @cli.command()
 def train(project: ProjectFolder, recipe: RecipeFile = None, bits: Bits = None, epochs: int = 10,
           learning_rate: float = 1e-3, batch_size: int = 1024, seed: Seed = 0,
+          schedule: Annotated[str, typer.Option(help="Learning rate: cosine, constant or exponential.")] = "cosine",
+          warmup: Annotated[float, typer.Option(help="Share of the training in which the rate rises first.")] = 0.0,
+          patience: Annotated[int, typer.Option(help="Stop after so many epochs that are no better; 0: never.")] = 0,
+          freeze: Annotated[list[str] | None, typer.Option(help="A layer not to train, or a pattern; repeat.")] = None,
+          pruning: Annotated[str, typer.Option(
+              help="How the recipe's sparsity is reached: polynomial or constant.")] = "polynomial",
+          noise_until: Annotated[float, typer.Option(
+              help="Let quantization in by and by, until this share of the training.")] = 0.0,
+          loss: Annotated[str, typer.Option(
+              help="compiled, or a Keras loss; by default that of the dataset's task.")] = "",
           model: Annotated[Path | None, typer.Option(help="Make the project from this model.")] = None,
           data: Data = "jets", json: Json = False) -> None:
     """Quantization-aware training of one recipe, stored as a candidate."""
@@ -114,7 +124,10 @@ def train(project: ProjectFolder, recipe: RecipeFile = None, bits: Bits = None, 
         with Project.open(folder) as opened:
             chosen = _recipe(opened.info, recipe, bits, opened.recipe)
         candidate = console.run(requests.Train(project=str(folder), recipe=chosen, epochs=epochs, seed=seed,
-                                               learning_rate=learning_rate, batch_size=batch_size), out)
+                                               learning_rate=learning_rate, batch_size=batch_size,
+                                               schedule=schedule, warmup=warmup, patience=patience,
+                                               freeze=freeze or [], pruning=pruning, noise_until=noise_until,
+                                               loss=loss), out)
         out.result(candidate, lambda: console.candidate_table([candidate]))
 
 

@@ -32,7 +32,14 @@ class Evaluate(msgspec.Struct, frozen=True, tag=True):
 
 
 class Train(msgspec.Struct, frozen=True, tag=True):
-    """Quantization-aware training from the model's weights; stored in the project. Result: Candidate."""
+    """Quantization-aware training from the model's weights; stored in the project. Result: Candidate.
+
+    `schedule` of the learning rate is "cosine", "constant" or "exponential", after a share `warmup` of the
+    training; `pruning`, "polynomial" or "constant", is how the recipe's sparsities are reached; `noise_until` is
+    the share of the training by which quantization is let in fully (0: from the start); `freeze` names layers,
+    or patterns, that are not trained; `patience` 0 trains all epochs; `loss` is "" for that of the dataset's
+    task, "compiled" for the one the model was compiled with, or the name of a Keras loss.
+    """
 
     project: str
     recipe: Recipe
@@ -40,6 +47,13 @@ class Train(msgspec.Struct, frozen=True, tag=True):
     learning_rate: float = 1e-3
     batch_size: int = 1024
     seed: int = 0
+    schedule: str = "cosine"
+    warmup: float = 0.0
+    patience: int = 0
+    freeze: list[str] = []
+    pruning: str = "polynomial"
+    noise_until: float = 0.0
+    loss: str = ""
 
 
 class Search(msgspec.Struct, frozen=True, tag=True):

@@ -29,6 +29,8 @@ from core.versions import versions
 if TYPE_CHECKING:
     import keras
 
+    from core.quant.training import TrainOptions
+
 #: loaded things by the file they came from and its state; a few of each, oldest dropped
 _models: dict[tuple[str, int, int], keras.Model] = {}
 _datasets: dict[tuple[str, int, int], Dataset] = {}
@@ -167,7 +169,8 @@ def _train(request: requests.Train, monitor: Monitor) -> Candidate:
         from core.search.keras_trainer import KerasTrainer
 
         started = time.monotonic()
-        trainer = KerasTrainer(model_of(project.model_path), dataset, request.learning_rate, request.batch_size)
+        trainer = KerasTrainer(model_of(project.model_path), dataset, request.learning_rate, request.batch_size,
+                               _train_options(request, project), request.pruning)
         monitor.stage("train")
         checkpoint = _checkpoint_of(request, project)
         trained = trainer.train(request.recipe, request.seed, request.epochs, monitor, checkpoint)
@@ -179,6 +182,18 @@ def _train(request: requests.Train, monitor: Monitor) -> Candidate:
         checkpoint.unlink(missing_ok=True)
         monitor.candidate(candidate)
         return candidate
+
+
+def _train_options(request: requests.Train, project: Project) -> TrainOptions:
+    from core.quant.losses import compiled_loss, loss_of
+    from core.quant.schedules import NoiseSchedule, RateSchedule
+    from core.quant.training import TrainOptions
+
+    loss = compiled_loss(project.model_path) if request.loss == "compiled" else \
+        loss_of(request.loss) if request.loss else None
+    return TrainOptions(loss=loss, schedule=RateSchedule(request.schedule, request.warmup), patience=request.patience,
+                        freeze=tuple(request.freeze),
+                        noise=NoiseSchedule(end=request.noise_until) if request.noise_until else None)
 
 
 def _checkpoint_of(request: requests.Train, project: Project) -> Path:

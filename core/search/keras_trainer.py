@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -30,14 +31,18 @@ class KerasTrainer:
         learning_rate: of Adam; the default, with the default batch, suits a few epochs on the jet tagger best
             of five settings tried.
         batch_size: events a step.
+        options: everything else that a training may be told.
+        pruning_schedule: how the recipe's sparsities are reached.
     """
 
-    def __init__(self, model: keras.Model, dataset: Dataset, learning_rate: float = 3e-3,
-                 batch_size: int = 256) -> None:
+    def __init__(self, model: keras.Model, dataset: Dataset, learning_rate: float = 3e-3, batch_size: int = 256,
+                 options: training.TrainOptions | None = None, pruning_schedule: str = "polynomial") -> None:
         self._model = model
         self._dataset = dataset
         self._learning_rate = learning_rate
         self._batch_size = batch_size
+        self._options = options or training.TrainOptions()
+        self._pruning_schedule = pruning_schedule
         self._samples: dict[tuple[str, str], np.ndarray] | None = None
 
     @property
@@ -60,9 +65,9 @@ class KerasTrainer:
         monitor.check()
         model = quantize(self._model, recipe)
         if epochs > 0:
-            options = training.TrainOptions(epochs=epochs, learning_rate=self._learning_rate,
-                                            batch_size=self._batch_size, seed=seed,
-                                            pruning=pruning.Pruning.of_recipe(recipe))
+            options = replace(self._options, epochs=epochs, learning_rate=self._learning_rate, seed=seed,
+                              batch_size=self._batch_size,
+                              pruning=pruning.Pruning.of_recipe(recipe, schedule=self._pruning_schedule))
             training.train(model, self._dataset, options, monitor, checkpoint)
         else:
             pruning.prune_once(model, recipe, monitor)

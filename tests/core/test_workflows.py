@@ -12,8 +12,8 @@ from core.energy import price
 from core.errors import Cancelled, DatasetError, ExportError, ProjectError, RecipeError
 from core.events import CandidateDone, Monitor, Progress, Stage
 from core.model_io import inspect_model
-from core.quant.recipe import LayerRecipe, Recipe, uniform
 from core.quant.calibration import Calibration
+from core.quant.recipe import LayerRecipe, Recipe, uniform
 from core.search.front import candidate_front
 from core.search.space import build_space
 
@@ -111,6 +111,21 @@ def test_a_stopped_training_goes_on_when_asked_again(project):
         (project.folder / "checkpoints" / f"{age}.npz").write_bytes(b"")
     checkpoints.tidy(project.folder / "checkpoints")
     assert len(list((project.folder / "checkpoints").iterdir())) == 3
+
+
+def test_a_training_does_what_it_is_told(project):
+    from core.errors import TrainingError
+
+    float_weights = workflows.model_of(MODEL).get_layer("fc1").get_weights()[0]
+    request = requests.Train(project=str(project.folder), recipe=uniform(project.info, 8, 2), epochs=2, freeze=["fc1"],
+                             schedule="exponential", warmup=0.2, patience=1, loss="categorical_crossentropy")
+    candidate = workflows.run(request)
+    with np.load(project.weights_path(candidate.id)) as stored:
+        np.testing.assert_array_equal(stored["fc1/kernel"], float_weights)
+        assert (stored["fc2/kernel"] != workflows.model_of(MODEL).get_layer("fc2").get_weights()[0]).any()
+    for wrong in ({"schedule": "up"}, {"freeze": ["fc9"]}, {"loss": "happiness"}, {"noise_until": 2.0}):
+        with pytest.raises(TrainingError):
+            workflows.run(requests.Train(project=str(project.folder), recipe=request.recipe, epochs=1, **wrong))
 
 
 def test_sparsity_counts_without_training_too(project, data):
