@@ -120,21 +120,22 @@ def _least_error(sample: Sample, spec: QuantizerSpec) -> np.ndarray:
     chosen = quantizer(spec)
     losses = np.stack([np.square(np.asarray(chosen(sample.given, integer=int(integer))) - sample.wanted).mean(axis=0)
                        for integer in tried])
-    return tried[losses.argmin(axis=0)]
+    matters = losses.max(axis=0) > losses.min(axis=0)  # it does not where only the sign is kept
+    return np.where(matters, tried[losses.argmin(axis=0)], int(spec["integer"]))
 
 
 def _holding(sample: Sample, spec: QuantizerSpec, percentile: float) -> np.ndarray:
     low, high = sample.low, sample.high
     if percentile < 100:
         low, high = np.percentile(sample.wanted, (100.0 - percentile, percentile), axis=0)
-    found = np.full(len(high), HIGHEST)
-    for integer in range(HIGHEST - 1, LOWEST - 1, -1):
+    beyond = HIGHEST + 1
+    found = np.full(len(high), beyond)
+    for integer in range(HIGHEST, LOWEST - 1, -1):
         reach = Reach.of(quantizer(spec), integer=integer)
-        if reach is None:
-            return np.full(len(high), int(spec["integer"]))
-        held = (high <= reach.above) & ((low >= reach.below) | (reach.low == 0))
-        found[held & (found == integer + 1)] = integer
-    return found
+        if reach is not None:
+            held = (high <= reach.above) & ((low >= reach.below) | (reach.low == 0))
+            found[held & (found == integer + 1)] = integer
+    return np.where(found == beyond, int(spec["integer"]), found)  # nothing holds them: a bound, or no range
 
 
 class Calibration:

@@ -102,6 +102,10 @@ def test_zeros_and_fitted_scales_keep_their_integer_bits() -> None:
         assert best_integers(Sample.of(zeros, zeros), parse("quantized_bits(6,2,alpha=1)"), method).tolist() == [2, 2]
     ones = zeros + 30
     assert best_integers(Sample.of(ones, ones), parse("quantized_bits(6,2,alpha='auto')")).tolist() == [2, 2]
+    bounded = "quantized_relu(6,2,relu_upper_bound=3,is_quantized_clip=False)"
+    for text in ("quantized_bits(1,2,alpha=1)", bounded):  # no integer bits hold these values
+        assert best_integers(Sample.of(ones, ones), parse(text), "min_max").tolist() == [2, 2]
+    assert best_integers(Sample.of(ones, ones), parse("quantized_bits(1,2,alpha=1)")).tolist() == [2, 2]
 
 
 # -- models ------------------------------------------------------------------------------------------------
