@@ -61,7 +61,8 @@ class Search(msgspec.Struct, frozen=True, tag=True):
 
     Stops after `trials` candidates or `seconds`, whichever is first; at least one must be given.
     `options` maps a parameter type ("kernel", "bias", "output") to the quantizer strings it may take;
-    empty: the default space. `frozen` names layers that keep the base recipe's quantizers.
+    empty: the default space. `frozen` names layers that keep the base recipe's quantizers. `workers` is the
+    number of processes of a staged search (0: one a core); with one, the same seed gives the same candidates.
     """
 
     project: str
@@ -72,6 +73,7 @@ class Search(msgspec.Struct, frozen=True, tag=True):
     seed: int = 0
     options: dict[str, list[str]] = {}
     frozen: list[str] = []
+    workers: int = 0
 
 
 class Export(msgspec.Struct, frozen=True, tag=True):

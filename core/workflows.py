@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import keras
 
     from core.quant.training import TrainOptions
+    from core.search.trainer import Trainer
 
 #: loaded things by the file they came from and its state; a few of each, oldest dropped
 _models: dict[tuple[str, int, int], keras.Model] = {}
@@ -207,15 +208,22 @@ def _checkpoint_of(request: requests.Train, project: Project) -> Path:
 
 def _search(request: requests.Search, monitor: Monitor) -> list[str]:
     with Project.open(request.project) as project:
-        from core.search.engine import check_request, run_search
+        from core.search.engine import check_request, compilable, run_search
+        from core.search.samplers import STAGED
 
         check_request(request, project)  # refuse before loading TensorFlow
         monitor.stage("load")
         dataset = _opened(project)
+        if request.method == STAGED:
+            from core.search.staged import run_staged
+
+            return run_staged(project, request, monitor)
         _bring_in_tensorflow()
+        from core.search.compiled_trainer import CompiledTrainer
         from core.search.keras_trainer import KerasTrainer
 
-        trainer = KerasTrainer(model_of(project.model_path), dataset)
+        kind = CompiledTrainer if compilable(project, request) else KerasTrainer
+        trainer: Trainer = kind(model_of(project.model_path), dataset)
         monitor.stage("search")
         return run_search(project, request, trainer, monitor)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.candidate import Candidate
@@ -13,7 +14,7 @@ from core.project import Project, now
 from core.quant.calibration import Calibration
 from core.requests import Search
 from core.search.samplers import check_method
-from core.search.space import SearchSpace, anchors, build_space
+from core.search.space import SearchSpace, anchors, build_space, switchable
 from core.search.study import Proposal, Study
 from core.search.trainer import Trained, Trainer
 from core.versions import versions
@@ -25,7 +26,7 @@ MAX_REPEATS = 200
 
 
 @dataclass
-class _Budget:
+class Budget:
     """Candidates and seconds that may be spent; paused time is free."""
 
     trials: int | None
@@ -50,7 +51,11 @@ class _Budget:
     @property
     def spent(self) -> bool:
         """True where another candidate would, at the mean rate so far, end more than half of itself too late."""
-        if self.trials is not None and self.done >= self.trials:
+        return self.spent_with(0)
+
+    def spent_with(self, ahead: int) -> bool:
+        """As `spent`, with so many candidates under way."""
+        if self.trials is not None and self.done + ahead >= self.trials:
             return True
         return self.seconds is not None and self.elapsed + 0.5 * self.elapsed / max(self.done, 1) > self.seconds \
             and (self.done > 0 or self.elapsed > self.seconds)
@@ -79,8 +84,9 @@ def run_search(project: Project, request: Search, trainer: Trainer, monitor: Mon
         ProjectError: the project cannot be written.
     """
     check_request(request, project)
-    budget = _Budget(request.trials, request.seconds)
+    budget = Budget(request.trials, request.seconds)
     space = search_space(project, request, trainer)
+    trainer.prepare(space)
     study = Study(project.study_url, space, request.method, request.seed)
     loop = _Loop(project, request, trainer, monitor, space, study, budget)
     return loop.run()
@@ -105,6 +111,13 @@ def search_space(project: Project, request: Search, trainer: Trainer) -> SearchS
     return space.resolved(Calibration(trainer.samples()).integer) if space.has_open else space
 
 
+def compilable(project: Project, request: Search) -> bool:
+    """True where one compiled program can train every recipe of the request's space."""
+    space = build_space(project.info, project.recipe, request.options, request.frozen)
+    pruned = any(entry.sparsity for entry in space.base.layers.values())
+    return not pruned and switchable({(c.layer, c.parameter): c.options for c in space.choices})
+
+
 @dataclass
 class _Loop:
     project: Project
@@ -113,7 +126,7 @@ class _Loop:
     monitor: Monitor
     space: SearchSpace
     study: Study
-    budget: _Budget
+    budget: Budget
     added: list[str] = field(default_factory=list)
     known: dict[tuple[tuple[str, int], ...], Candidate] = field(default_factory=dict)
 
@@ -129,9 +142,9 @@ class _Loop:
             while not self.budget.spent:
                 inner.check()
                 proposal = self.study.ask()
-                known = self.known.get(_key(proposal.values))
+                known = self.known.get(point_key(proposal.values))
                 if known is not None:
-                    self.study.tell(proposal, _objectives(known), known.id)
+                    self.study.tell(proposal, objectives(known), known.id)
                     repeats += 1
                     if repeats >= len(self.known) + min(MAX_REPEATS, 4 * self.space.size):
                         self.monitor.log("every further proposal is known already: the search ends here")
@@ -152,7 +165,7 @@ class _Loop:
                 continue
             values = self.space.encode(candidate.recipe)
             if values is not None:
-                self.known[_key(values)] = candidate
+                self.known[point_key(values)] = candidate
         self.study.enqueue(dict(key) for key in self.known)
 
     def _try(self, proposal: Proposal, failures: int, inner: Monitor) -> bool:
@@ -168,8 +181,8 @@ class _Loop:
         except BaseException:
             self.study.put_back(proposal)
             raise
-        self.study.tell(proposal, _objectives(candidate), candidate.id)
-        self.known[_key(proposal.values)] = candidate
+        self.study.tell(proposal, objectives(candidate), candidate.id)
+        self.known[point_key(proposal.values)] = candidate
         self.added.append(candidate.id)
         self.budget.done += 1
         self.monitor.candidate(candidate)
@@ -206,9 +219,11 @@ def training_record(trained: Trained, trainer: Trainer, epochs: int) -> dict[str
     return {**trainer.settings, "epochs": epochs, "validation_accuracy": trained.validation_accuracy}
 
 
-def _objectives(candidate: Candidate) -> tuple[float, float]:
+def objectives(candidate: Candidate) -> tuple[float, float]:
+    """What a search compares: validation accuracy and energy in pJ."""
     return candidate.training["validation_accuracy"], candidate.costs.energy_pj
 
 
-def _key(values: dict[str, int]) -> tuple[tuple[str, int], ...]:
+def point_key(values: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """A point of a space as a key; `dict()` of it is the point again."""
     return tuple(sorted(values.items()))

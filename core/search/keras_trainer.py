@@ -15,6 +15,7 @@ from core.events import Monitor
 from core.quant import evaluation, pruning, quantize, training, weights
 from core.quant.calibration import calibration_samples
 from core.quant.recipe import Recipe
+from core.search.space import SearchSpace
 from core.search.trainer import CALIBRATION_EVENTS, Trained
 
 # each candidate is a program of its own and traced once: TensorFlow's advice about that is no news
@@ -55,6 +56,9 @@ class KerasTrainer:
         if self._samples is None:
             self._samples = calibration_samples(self._model, self._dataset.x_train[:CALIBRATION_EVENTS])
         return self._samples
+
+    def prepare(self, space: SearchSpace) -> None:
+        """Nothing to prepare: each recipe is a program of its own."""
 
     def train(self, recipe: Recipe, seed: int, epochs: int, monitor: Monitor,
               checkpoint: Path | None = None) -> Trained:

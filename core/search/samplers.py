@@ -29,15 +29,19 @@ def _random(seed: int) -> BaseSampler:
 
 
 METHODS: dict[str, Callable[[int], BaseSampler]] = {"nsga2": _nsga2, "tpe": _tpe, "random": _random}
+#: shared weights, proxies, then training of the best: `core.search.staged`
+STAGED = "staged"
 
 
 def check_method(method: str) -> None:
     """Raise SearchError for a method that is not one of METHODS."""
-    if method not in METHODS:
-        raise SearchError(f"unknown search method {method!r}", remedy=f"Use one of: {', '.join(METHODS)}")
+    if method not in METHODS and method != STAGED:
+        raise SearchError(f"unknown search method {method!r}", remedy=f"Use one of: {', '.join([STAGED, *METHODS])}")
 
 
 def make_sampler(method: str, seed: int) -> BaseSampler:
     """A fresh sampler; what it proposes depends on `seed` and on the study's trials alone."""
     check_method(method)
+    if method == STAGED:
+        return _random(seed)  # it has its own way to propose; the study only keeps what it tried
     return METHODS[method](seed)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from core.errors import QuantizerError, SearchError
 from core.model_info import ACTIVATIONS, LayerInfo, ModelInfo
+from core.quant.quantizers import REPLACES
 from core.quant.recipe import OUTPUT, Recipe, merged
 from core.quant.spec import QuantizerSpec, parse
 
@@ -193,6 +194,15 @@ def _fitting(layer: LayerInfo, parameter: str, texts: Sequence[str]) -> tuple[st
             return ()  # a linear layer's sum goes to its activation as it is
         texts = [text for text in texts if (parse(text).kind in RELU_KINDS) == layer.is_relu]
     return tuple(dict.fromkeys(texts))
+
+
+def switchable(options: Mapping[tuple[str, str], Iterable[str]]) -> bool:
+    """False where some options of one output are its activation themselves and others come after it."""
+    for (_, parameter), texts in options.items():
+        standing = {REPLACES.get(parse(text).kind) for text in texts}
+        if parameter == OUTPUT and len(standing) > 1:
+            return False
+    return True
 
 
 def anchors(space: SearchSpace, widths: Sequence[int] = (8, 6, 4, 3)) -> list[dict[str, int]]:

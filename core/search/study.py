@@ -117,6 +117,15 @@ class Study:
         self._study.tell(proposal.number, values=list(values))
         self._settled += 1
 
+    def add(self, point: Point, values: tuple[float, float], candidate_id: str) -> None:
+        """Store a point that was tried without being asked for, and what came of it."""
+        trial = optuna.trial.create_trial(
+            params=dict(point), distributions=self._distributions, values=list(values),
+            user_attrs={_CANDIDATE: candidate_id})
+        self._study.add_trial(trial)
+        self._asked.add(self._key(point))
+        self._settled += 1
+
     def give_up(self, proposal: Proposal, reason: str) -> None:
         """Store that a proposal has no result and is not to be tried again."""
         self._open.pop(proposal.number).set_user_attr(_GIVEN_UP, reason)

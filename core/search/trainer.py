@@ -11,6 +11,10 @@ import numpy as np
 from core.candidate import Evaluation
 from core.events import Monitor
 from core.quant.recipe import Recipe
+from core.search.space import SearchSpace
+
+#: training events whose activations choose integer bits
+CALIBRATION_EVENTS = 2000
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ class Trainer(Protocol):
 
     def samples(self) -> dict[tuple[str, str], np.ndarray]:
         """By (layer, parameter): float weights, and for "output" the float layer's outputs on training events."""
+        ...
+
+    def prepare(self, space: SearchSpace) -> None:
+        """Get ready for recipes of a space that has nothing open; called once, before the first is trained."""
         ...
 
     def train(self, recipe: Recipe, seed: int, epochs: int, monitor: Monitor) -> Trained:
