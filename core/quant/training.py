@@ -52,7 +52,7 @@ class History:
 
 
 def train(model: keras.Model, dataset: Dataset, options: TrainOptions, monitor: Monitor | None = None,
-          checkpoint: Path | None = None) -> History:
+          checkpoint: Path | str | None = None) -> History:
     """Quantization-aware training in place, from the weights the model has (a warm start).
 
     The model's own regularization losses are added. The weights of the epoch with the least validation
@@ -68,7 +68,7 @@ def train(model: keras.Model, dataset: Dataset, options: TrainOptions, monitor: 
         Cancelled: when asked to stop; the model then has the weights of the last epoch.
         TrainingError: the loss stopped being a number, or an option does not fit the model or dataset.
     """
-    return _Training(model, dataset, options, monitor or Monitor(), checkpoint).run()
+    return _Training(model, dataset, options, monitor or Monitor(), Path(checkpoint) if checkpoint else None).run()
 
 
 class _Training:
