@@ -39,6 +39,9 @@ class StandIn:
     def samples(self):
         return {}
 
+    def prepare(self, space):
+        assert not space.has_open
+
     def train(self, recipe, seed, epochs, monitor):
         number = len(self.trained)
         self.trained.append(recipe)
