@@ -37,6 +37,8 @@ REPLACES: Mapping[str, frozenset[str]] = {
     "quantized_hswish": frozenset({"hard_swish", "hard_silu"}),
 }
 _WIDTHS = {"binary": 1, "stochastic_binary": 1, "bernoulli": 1, "ternary": 2, "stochastic_ternary": 2}
+#: a width at which float32 tells no rounding from none
+_FINE = 24
 #: grids of more values than this are not listed
 GRID_BITS = 12
 
@@ -98,20 +100,32 @@ class Quantizer:
         """Integer bits, the sign not counted; 0 for kinds without."""
         return int(self.spec.get("integer") or 0)
 
-    def __call__(self, x: Tensor, training: bool = False, bits: Tensor = None, integer: Tensor = None) -> Tensor:
+    def __call__(self, x: Tensor, training: bool = False, bits: Tensor = None, integer: Tensor = None,
+                 noise: Tensor = None) -> Tensor:
         """Quantized `x`, of the same shape; float32, or float64 where `x` is.
 
         `bits` and `integer` override the spec's: numbers, run-time tensors, or variables that get a gradient.
+        `noise`, a number or tensor from 0 to 1, overrides its quantization noise factor: the share of the
+        quantization error that is let through. Kinds that have none in QKeras take it alike.
         """
-        return self.with_scale(x, training, bits, integer)[0]
+        return self.with_scale(x, training, bits, integer, noise)[0]
 
-    def with_scale(self, x: Tensor, training: bool = False, bits: Tensor = None,
-                   integer: Tensor = None) -> tuple[Tensor, Tensor]:
+    def with_scale(self, x: Tensor, training: bool = False, bits: Tensor = None, integer: Tensor = None,
+                   noise: Tensor = None) -> tuple[Tensor, Tensor]:
         """(quantized x, scale); see `__call__`. The scale broadcasts against `x`."""
-        ops = ops_for(x, bits, integer)
-        value = ops.array(x)
-        return self._function(ops, value, self.spec.arguments, self.bits if bits is None else bits,
-                              self.integer if integer is None else integer, training)
+        ops = ops_for(x, bits, integer, noise)
+        value, arguments = ops.array(x), self.spec.arguments
+        own = noise is not None and "qnoise_factor" in arguments
+        if own:
+            arguments = {**arguments, "qnoise_factor": noise}
+        widths = self.bits if bits is None else bits, self.integer if integer is None else integer
+        quantized, scale = self._function(ops, value, arguments, *widths, training)
+        if noise is None or own:
+            return quantized, scale
+        # what is left where nothing is rounded: the function it stands for, or the value itself
+        smooth = self._function(ops, value, arguments, _FINE, widths[1], training)[0] \
+            if self.spec.kind in REPLACES else value
+        return smooth + ops.like(noise, value) * (quantized - smooth), scale
 
     @property
     def random(self) -> bool:

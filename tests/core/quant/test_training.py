@@ -192,6 +192,33 @@ def test_what_cannot_be_pruned_is_said() -> None:
             train(model, DATA, dataclasses.replace(FAST, pruning=Pruning(targets)))
 
 
+# -- noise -------------------------------------------------------------------------------------------------
+
+
+def test_quantization_comes_in_by_and_by_and_is_whole_in_validation() -> None:
+    assert factors(NoiseSchedule(0.2, 0.6), (0.0, 0.2, 0.4, 0.6, 1.0)) == pytest.approx([0, 0, 0.875, 1, 1])
+    plain = network()
+    wide = uniform(describe_model(plain), 3, 6)  # coarse, and without an end in reach
+    model = quantize(plain, wide)
+    options = dataclasses.replace(FAST, noise=NoiseSchedule(begin=0.5, end=1.0), epochs=2)
+    loop = Loop(model, DATA, options)
+    with loop.installed():
+        x = tf.constant(DATA.x_val[:50])
+        loop._noise.assign(0.0)
+        without = model(x, training=True).numpy()
+        coarse = loop.validation_loss()
+        loop.epoch(0)
+        assert float(loop._noise) == 0.0  # the whole first epoch was one in float
+        loop.epoch(1)
+        assert 0.9 < float(loop._noise) < 1.0
+    float_outputs = plain(x).numpy()
+    np.testing.assert_allclose(without, float_outputs, atol=1e-5)
+    assert coarse == pytest.approx(Loop(quantize(plain, wide), DATA, FAST).validation_loss(), rel=1e-5)
+    assert all(getattr(layer, "noise", None) is None for layer in model.layers)
+    history = train(quantized(bits=3), DATA, dataclasses.replace(FAST, epochs=8, noise=NoiseSchedule(end=0.5)))
+    assert history.validation_loss[history.best_epoch] < 0.6
+
+
 # -- losses ------------------------------------------------------------------------------------------------
 
 

@@ -62,6 +62,22 @@ def test_random_kinds_draw_anew_at_each_run_of_a_compiled_step(text: str) -> Non
     assert np.abs(step().numpy() - step().numpy()).max() > 0
 
 
+@pytest.mark.parametrize("text", ["quantized_bits(3,2,alpha=1)", "quantized_linear(3,2)", "quantized_relu(3,2)",
+                                  "quantized_tanh(3)", "quantized_sigmoid(3)", "quantized_ulaw(3,1)", "binary(alpha=1)",
+                                  "ternary(alpha=1)", "quantized_po2(4,4)", "quantized_hswish(3,2)"])
+def test_a_noise_factor_lets_in_a_share_of_the_quantization_error(text: str) -> None:
+    chosen = quantizer(text)
+    none, half, full = (chosen(tf.constant(X), noise=tf.constant(share)).numpy() for share in (0.0, 0.5, 1.0))
+    np.testing.assert_allclose(full, chosen(X), atol=1e-6)
+    np.testing.assert_allclose(half, (none + full) / 2, atol=1e-6)
+    np.testing.assert_allclose(chosen(X, noise=0.5), half, atol=1e-6)
+    assert len(np.unique(none)) > 3 * len(np.unique(full))  # nothing is rounded
+    x, factor = tf.Variable(X), tf.Variable(0.25)
+    with tf.GradientTape() as tape:
+        mixed = tf.reduce_sum(chosen(x, noise=factor))
+    assert np.isfinite(tape.gradient(mixed, x)).all()
+
+
 @pytest.mark.parametrize("text", ["quantized_bits(6,2,alpha=1)", "quantized_bits(5,0,1,alpha=1)",
                                   "quantized_relu(5,1)", "quantized_tanh(4)",
                                   "quantized_bits(4,0,keep_negative=False,alpha=1)"])
