@@ -133,7 +133,7 @@ def train(project: ProjectFolder, recipe: RecipeFile = None, bits: Bits = None, 
 
 @cli.command()
 def search(project: ProjectFolder,
-           method: Annotated[str, typer.Option(help="nsga2, tpe or random.")] = "nsga2",
+           method: Annotated[str, typer.Option(help="staged, nsga2, tpe or random.")] = "staged",
            trials: Annotated[int | None, typer.Option(help="Stop after this many candidates.")] = None,
            seconds: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
            epochs: int = 3, seed: Seed = 0,

@@ -119,7 +119,7 @@ def describe_model(model: keras.Model, source: str = "", source_hash: str = "") 
     """The ModelInfo of a Keras model in memory; the same as that of the file it would be saved to."""
     import keras
 
-    weights = {layer.name: [(str(variable.name), keras.ops.convert_to_numpy(variable)) for variable in layer.weights]
+    weights = {layer.name: [(str(variable.path), keras.ops.convert_to_numpy(variable)) for variable in layer.weights]
                for layer in model.layers}
     config = json.loads(model.to_json())
     classes = {item["name"]: item["class_name"] for item in _layer_items(config)}

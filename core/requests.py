@@ -66,7 +66,7 @@ class Search(msgspec.Struct, frozen=True, tag=True):
     """
 
     project: str
-    method: str = "nsga2"
+    method: str = "staged"
     trials: int | None = None
     seconds: float | None = None
     epochs: int = 3

@@ -30,7 +30,8 @@ from core.requests import Search
 from core.search.front import candidate_front
 from core.search.space import default_options, is_open
 
-METHODS = {"nsga2": "NSGA-II (evolution)", "tpe": "TPE (Bayesian)", "random": "Random"}
+METHODS = {"staged": "Staged (proxies, then training)", "nsga2": "NSGA-II (evolution)", "tpe": "TPE (Bayesian)",
+           "random": "Random"}
 TYPES = {"kernel": "Kernels", "bias": "Biases", "output": "Activations"}
 CALIBRATED = "Its integer bits are chosen for each layer from the range of the values"
 FIELD_HEIGHT = 28
