@@ -50,9 +50,10 @@ def quantized_relu(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, t
     upper = a["relu_upper_bound"]
     if upper and not a["is_quantized_clip"]:
         quantized = ops.minimum(quantized, ops.like(upper, x))
-    top = ops.stop(s - s / m) if a["is_quantized_clip"] or not upper else ops.like(upper, x)
-    inside = ops.where(x > 0, x, slope * x if slope else ops.like(0.0, x))
-    through = ops.where(x <= top, inside, top)
+    through = ops.where(x > 0, x, slope * x if slope else ops.like(0.0, x))
+    if a["is_quantized_clip"] or upper is not None:
+        top = ops.stop(s - s / m) if a["is_quantized_clip"] else ops.like(upper, x)
+        through = ops.where(x <= top, through, top)
     return straight_through(ops, through, quantized, a), ops.like(1.0, x)
 
 

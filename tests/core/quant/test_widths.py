@@ -78,6 +78,16 @@ def test_a_noise_factor_lets_in_a_share_of_the_quantization_error(text: str) -> 
     assert np.isfinite(tape.gradient(mixed, x)).all()
 
 
+def test_a_relu_that_is_not_clipped_passes_the_gradient_beyond_its_range_as_in_qkeras() -> None:
+    x = tf.Variable([-1.0, 0.5, 3.0])
+    unclipped = "quantized_relu(4,0,is_quantized_clip=False)"
+    for text, expected in (("quantized_relu(4,0)", [0, 1, 0]), (unclipped, [0, 1, 1]),
+                           ("quantized_relu(4,0,relu_upper_bound=2,is_quantized_clip=False)", [0, 1, 0])):
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(quantizer(text)(x))
+        np.testing.assert_array_equal(tape.gradient(total, x), expected)
+
+
 @pytest.mark.parametrize("text", ["quantized_bits(6,2,alpha=1)", "quantized_bits(5,0,1,alpha=1)",
                                   "quantized_relu(5,1)", "quantized_tanh(4)",
                                   "quantized_bits(4,0,keep_negative=False,alpha=1)"])
