@@ -321,7 +321,7 @@ def test_start_pause_resume_stop_steer_the_search(qtbot, session):
     assert not panel.pause.isEnabled() and not panel.stop.isEnabled()
     click(panel, "search_start")
     job = session.runner.last(Search)
-    assert job.request.seconds == 60 and job.request.method == "nsga2" and job.request.options["kernel"]
+    assert job.request.seconds == 60 and job.request.method == "staged" and job.request.options["kernel"]
     assert not panel.start.isEnabled() and not panel.method.isEnabled()
     click(panel, "search_pause")
     assert job.state is JobState.PAUSED and panel.pause.text() == "Resume"
