@@ -5,8 +5,6 @@ Models and datasets stay loaded between calls, so that a warm worker answers at 
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,26 +14,21 @@ import msgspec
 
 from core import requests
 from core.candidate import Candidate, Evaluation
-from core.dataset import Dataset, bundled_path, check_fits, load_dataset
+from core.dataset import Dataset, check_fits
 from core.energy import price
 from core.errors import ExportError
 from core.events import Monitor
 from core.hls.report import ExportReport
+from core.loading import bring_in_tensorflow, dataset_of, model_of
 from core.model_info import ModelInfo
 from core.model_io import inspect_model
 from core.project import Project, now
 from core.versions import versions
 
 if TYPE_CHECKING:
-    import keras
 
     from core.quant.training import TrainOptions
     from core.search.trainer import Trainer
-
-#: loaded things by the file they came from and its state; a few of each, oldest dropped
-_models: dict[tuple[str, int, int], keras.Model] = {}
-_datasets: dict[tuple[str, int, int], Dataset] = {}
-_KEPT = 3
 
 
 def run(request: requests.Request, monitor: Monitor | None = None) -> Any:
@@ -46,56 +39,6 @@ def run(request: requests.Request, monitor: Monitor | None = None) -> Any:
         Cancelled: the user asked to stop and the job had no result to keep.
     """
     return _JOBS[type(request)](request, monitor or Monitor())
-
-
-# -- loading -----------------------------------------------------------------------------------------
-
-
-def _state(path: Path) -> tuple[str, int, int]:
-    """A key that changes when the file does."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return str(path), 0, 0  # the loader will say what is wrong
-    return str(path.absolute()), stat.st_mtime_ns, stat.st_size
-
-
-def _kept(cache: dict[Any, Any], key: Any, load: Callable[[], Any]) -> Any:
-    if key not in cache:
-        value = load()
-        while len(cache) >= _KEPT:
-            del cache[next(iter(cache))]
-        cache[key] = value
-    return cache[key]
-
-
-def dataset_of(reference: str) -> Dataset:
-    """The dataset, from memory when its file did not change; raises DatasetError."""
-    return _kept(_datasets, _state(bundled_path(reference) or Path(reference)), lambda: load_dataset(reference))
-
-
-def _bring_in_tensorflow() -> None:
-    """Import TensorFlow without the lines its C++ writes to stderr at the time; errors come as exceptions anyway."""
-    if "tensorflow" in sys.modules:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        import tensorflow  # noqa: F401
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
-
-
-def model_of(path: str | Path) -> keras.Model:
-    """The float model, from memory when its file did not change; raises ModelFileError. Imports TensorFlow."""
-    _bring_in_tensorflow()
-    from core.model_io import load_model
-
-    return _kept(_models, _state(Path(path)), lambda: load_model(path))
 
 
 def checked(model: str | Path, data: str) -> tuple[ModelInfo, Dataset]:
@@ -128,7 +71,7 @@ def _opened(project: Project) -> Dataset:
 
 def _warm_up(request: requests.WarmUp, monitor: Monitor) -> None:
     monitor.stage("load")
-    _bring_in_tensorflow()
+    bring_in_tensorflow()
     import core.quant.evaluation  # noqa: F401
 
     if request.model:
@@ -142,7 +85,7 @@ def _evaluate(request: requests.Evaluate, monitor: Monitor) -> Evaluation:
     info, dataset = checked(request.model, request.data)
     if request.recipe is not None:
         request.recipe.check(info)
-    _bring_in_tensorflow()
+    bring_in_tensorflow()
     from core.quant import evaluation, pruning, quantize, weights
 
     model = model_of(request.model)
@@ -165,7 +108,7 @@ def _train(request: requests.Train, monitor: Monitor) -> Candidate:
         dataset = _opened(project)
         request.recipe.check(project.info)
         costs = price(project.info, request.recipe).costs
-        _bring_in_tensorflow()
+        bring_in_tensorflow()
         from core.search.engine import training_record
         from core.search.keras_trainer import KerasTrainer
 
@@ -218,7 +161,7 @@ def _search(request: requests.Search, monitor: Monitor) -> list[str]:
             from core.search.staged import run_staged
 
             return run_staged(project, request, monitor)
-        _bring_in_tensorflow()
+        bring_in_tensorflow()
         from core.search.compiled_trainer import CompiledTrainer
         from core.search.keras_trainer import KerasTrainer
 
@@ -238,7 +181,7 @@ def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
         candidate = project.candidate(request.candidate_id)
         monitor.stage("load")
         dataset = _opened(project)
-        _bring_in_tensorflow()
+        bring_in_tensorflow()
         from core.hls.export import ExportOptions, export
         from core.quant import quantize, weights
 

@@ -29,7 +29,7 @@ from core.energy.types import BINARY, TERNARY, DataType
 from core.errors import ExportError
 from core.events import Monitor
 from core.files import write_atomically
-from core.hls import rtl_alkaid
+from core.hls import rtl_alkaid, rtl_steps
 from core.model_info import FOLDED, ModelInfo
 from core.quant.quantizers import REPLACES, FixedPoint, Quantizer, quantizer
 from core.quant.recipe import OUTPUT, Recipe
@@ -264,8 +264,8 @@ def _logic(layer: DaLayer, solver: dict[str, Any]) -> Any:
     if kernel is not None:
         value = value @ kernel
     value = value if layer.bias is None else value + layer.bias
-    value = rtl_alkaid._each(value, rtl_alkaid._rectified) if layer.activation == "relu" else value
-    value = value if output is None else rtl_alkaid._each(value, lambda one: rtl_alkaid.quantized(one, output))
+    value = rtl_steps.each(value, rtl_steps.rectified) if layer.activation == "relu" else value
+    value = value if output is None else rtl_steps.each(value, lambda one: rtl_alkaid.quantized(one, output))
     with rtl_alkaid._sound_passes():
         logic = trace.trace(inputs, value)
         return rtl_model.add_surrogate(rtl_model.dead_code_elimin(rtl_model.fuse_ternary_adders(logic)))

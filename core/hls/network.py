@@ -22,10 +22,14 @@ _PASSIVE = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", 
 
 @dataclass(frozen=True)
 class Node:
-    """One step. `op`: "input", "quantize", "dense", "activation" or "reshape".
+    """One step.
 
-    `weights` are exact values; `activation` is "linear" or "relu"; `output` the type the result is
-    rounded and saturated to, or None where it is kept as it is.
+    `op`: "input", "quantize", "activation", "reshape"; "move" (each output is the input of that place in
+    `table`); "dense" (kernel on the last axis), "matrix" (kernel on all values at once), "windows" (kernel
+    (window, channels, filters) on each window of `table`), "depthwise" (kernel (window, channels,
+    multiplier)); "maximum_pool", "sum_pool" (times `factor`); or a merge, "add", ... of two or more inputs.
+    `weights` are exact values; `activation` is "linear" or "relu"; `output` the type the result is rounded
+    and saturated to, or None where it is kept as it is. Tables are those of `core.hls.geometry`.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Node:
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     activation: str = "linear"
     output: FixedPoint | None = None
+    table: np.ndarray | None = None
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def read_network(model: keras.Model) -> Network:
     exported, softmax = logits_model(model)
     nodes = []
     for layer in exported.layers:
-        nodes.append(_node(layer, _inbound(exported, layer)))
+        nodes += _nodes(layer, _inbound(exported, layer))
     return Network(tuple(nodes), exported.outputs[0]._keras_history.operation.name, softmax)
 
 
@@ -80,14 +86,22 @@ def _inbound(model: keras.Model, layer: keras.Layer) -> tuple[str, ...]:
     return ()
 
 
-def _node(layer: keras.Layer, inbound: tuple[str, ...]) -> Node:
+def _nodes(layer: keras.Layer, inbound: tuple[str, ...]) -> list[Node]:
+    """The steps of one layer: two for a separable convolution, else one."""
+    from core.hls.network_windows import windowed_nodes
+
     shape = tuple(int(side) for side in layer.output.shape[1:])
+    found = windowed_nodes(layer, inbound, shape)
+    return found if found is not None else [_node(layer, inbound, shape)]
+
+
+def _node(layer: keras.Layer, inbound: tuple[str, ...], shape: tuple[int, ...]) -> Node:
     if isinstance(layer, keras.layers.InputLayer):
         return Node(layer.name, "input", (), shape)
     if type(layer).__name__ in _PASSIVE:
         return Node(layer.name, "reshape", inbound, shape)
     output = output_type(layer)
-    activation = _activation(layer)
+    activation = activation_of(layer)
     if isinstance(layer, QInput):
         if output is None:
             raise ExportError(f"the input quantizer {layer.output_quantizer} is not fixed point",
@@ -102,7 +116,8 @@ def _node(layer: keras.Layer, inbound: tuple[str, ...]) -> Node:
     raise ExportError(f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported exactly yet", remedy=hint)
 
 
-def _activation(layer: keras.Layer) -> str:
+def activation_of(layer: keras.Layer) -> str:
+    """"linear" or "relu", what is left to apply before the output quantizer; ExportError for anything else."""
     if isinstance(layer, keras.layers.ReLU):
         if layer.max_value is not None or layer.negative_slope or layer.threshold:
             raise ExportError(f"layer {layer.name!r} is a ReLU with a ceiling, slope or threshold",
@@ -135,7 +150,8 @@ def exact_weights(layer: Any) -> dict[str, np.ndarray]:
     values: dict[str, np.ndarray] = {}
     quantized = layer.quantized_weights() if isinstance(layer, QuantizedLayer) else {}
     for parameter, slot in getattr(layer, "slots", {"kernel": "kernel", "bias": "bias"}).items():
-        if getattr(layer, slot, None) is None:
+        held = layer.weight(parameter) if isinstance(layer, QuantizedLayer) else getattr(layer, slot, None)
+        if held is None:
             continue
         chosen = getattr(layer, "quantizers", {}).get(parameter)
         if chosen is None:

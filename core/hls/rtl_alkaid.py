@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import ExportError, ToolMissingError
+from core.hls.rtl_steps import constant, each, is_constant, rectified, step
 from core.quant.quantizers import FixedPoint
 
 if TYPE_CHECKING:  # the estimate of a candidate needs no keras
@@ -81,55 +82,14 @@ def _apply(node: Node, values: dict[str, Any]) -> Any:
     value = values[node.inbound[0]]
     if node.op == "reshape":
         return value.reshape(node.shape)
-    if node.op == "dense":
-        value = _product(value, node.weights["kernel"])
+    if node.op != "activation":
+        value = step(node, [values[name] for name in node.inbound])
         if "bias" in node.weights:
             value = value + node.weights["bias"]
     if node.activation == "relu":
-        value = _each(value, _rectified)
+        value = each(value, rectified)
     fixed = node.output
-    return value if fixed is None else _each(value, lambda element: quantized(element, fixed))
-
-
-def _array(elements: Any, like: Any) -> Any:
-    """Elements, or plain numbers, as an array of alkaid's."""
-    trace, _ = _library()
-    return trace.FVArray(elements, like.solver_options, hwconf=like.hwconf)
-
-
-def _each(value: Any, change: Callable[[Any], Any]) -> Any:
-    """An array with `change` applied to each element."""
-    raw = np.asarray(value)
-    out = np.empty(raw.shape, dtype=object)
-    for place, element in np.ndenumerate(raw):
-        out[place] = change(element)
-    return _array(out, value)
-
-
-def _is_constant(element: Any) -> bool:
-    return bool(element.low == element.high)
-
-
-def _constant(number: float, like: Any) -> Any:
-    return type(like).from_const(number, hwconf=like.hwconf)
-
-
-def _rectified(element: Any) -> Any:
-    return _constant(max(element.low, 0.0), element) if _is_constant(element) else element.relu()
-
-
-def _product(value: Any, kernel: np.ndarray) -> Any:
-    """value @ kernel; inputs that never change are summed here, for alkaid cannot take a vector of them."""
-    raw = np.asarray(value)
-    fixed = np.array([_is_constant(element) for element in raw.ravel()]).reshape(raw.shape)
-    if not fixed.any():
-        return value @ kernel
-    if raw.ndim != 1:
-        raise ExportError("a layer on several rows of values has inputs that never change",
-                          remedy="Prune the model, or use the hls4ml flow")
-    offset = np.array([element.low if still else 0.0 for element, still in zip(raw, fixed, strict=True)]) @ kernel
-    moving = kernel[~fixed]
-    return value[~fixed] @ moving + offset if moving.any() else _array(offset.astype(object), value)
+    return value if fixed is None else each(value, lambda element: quantized(element, fixed))
 
 
 def quantized(element: Any, fixed: FixedPoint) -> Any:
@@ -141,20 +101,20 @@ def quantized(element: Any, fixed: FixedPoint) -> Any:
     """
     ends = [_rounded(end, fixed) for end in (element.low, element.high)]
     if ends[0] == ends[1]:
-        return _constant(ends[0], element)  # rounding keeps the order, so everything between is the same
+        return constant(ends[0], element)  # rounding keeps the order, so everything between is the same
     element = element.max_of(fixed.minimum).min_of(fixed.maximum)
     return element if element.kif[2] <= fixed.fraction else _half_even(element, fixed.fraction)
 
 
 def _rounded(number: float, fixed: FixedPoint) -> float:
-    step = 2.0**-fixed.fraction
-    return float(np.clip(np.rint(number / step) * step, fixed.minimum, fixed.maximum))
+    size = 2.0**-fixed.fraction
+    return float(np.clip(np.rint(number / size) * size, fixed.minimum, fixed.maximum))
 
 
 def _half_even(element: Any, fraction: int) -> Any:
     """Half a step up and cut; then, where nothing was cut off (a tie), an odd last bit is cleared."""
-    step = 2.0**-fraction
-    shifted = element + step / 2
+    size = 2.0**-fraction
+    shifted = element + size / 2
     signed, integer, bits_below = (int(n) for n in shifted.kif)
     integer = max(integer, 2 - fraction)
     upper = shifted.quantize(signed, integer, fraction - 1)
@@ -162,10 +122,10 @@ def _half_even(element: Any, fraction: int) -> Any:
         return upper  # every value is a tie
     odd = shifted.quantize(0, 1 - fraction, fraction)
     rest = shifted.quantize(0, -fraction, bits_below)
-    if _is_constant(rest):
+    if is_constant(rest):
         return shifted.quantize(signed, integer, fraction) if rest.low else upper
-    no_tie = rest.unary_bit_op("any") * step
-    if _is_constant(odd):
+    no_tie = rest.unary_bit_op("any") * size
+    if is_constant(odd):
         return upper + no_tie if odd.low else upper
     return upper + (no_tie & odd)
 

@@ -59,7 +59,7 @@ def sample(name: str, quantizers: dict[str, str] | None = None) -> keras.Model:
     if "layer" in arguments:
         arguments = {**arguments, "layer": getattr(keras.layers, arguments["layer"])(3)}
     layer = cls(**arguments, **({"quantizers": quantizers} if ours else {}), name="tested")
-    source = [inputs, keras.layers.Activation("tanh", name="other")(inputs)] if name in MERGES else inputs
+    source = [inputs, keras.layers.Activation("relu", name="other")(inputs)] if name in MERGES else inputs
     return keras.Model(inputs, layer(source), name="sample")
 
 

@@ -145,7 +145,7 @@ def _ready() -> Any:
     global _trainer
     if _trainer is None:
         assert _setup is not None
-        from core.workflows import dataset_of, model_of
+        from core.loading import dataset_of, model_of
 
         model = model_of(_setup.model)
         import tensorflow as tf

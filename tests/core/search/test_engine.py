@@ -61,7 +61,7 @@ def project(tmp_path):
 
 
 def request(project, trials=6, **changes):
-    return Search(project=str(project.folder), trials=trials, options=OPTIONS, **changes)
+    return Search(project=str(project.folder), trials=trials, options=OPTIONS, **{"method": "nsga2", **changes})
 
 
 def test_candidates_are_stored_before_they_are_told(project):

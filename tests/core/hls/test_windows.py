@@ -1,0 +1,85 @@
+"""Convolutions, pooling, merges and moving layers as RTL: the logic against Keras, and one network by Verilator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from core.errors import ExportError
+from core.events import Monitor
+from core.hls.export import ExportOptions, export
+from core.hls.network import logits_model, read_network
+from core.hls.rtl_alkaid import trace_network
+from core.model_io import describe_model
+from core.quant import Recipe, predict, quantize, uniform
+from core.quant.folding import fold_batchnorm
+from core.quant.recipe import LayerRecipe
+from core.quant.samples import SAMPLES, events_for, sample
+
+L = keras.layers
+WEIGHT, OUTPUT, SOURCE = "quantized_bits(6,1,alpha=1)", "quantized_bits(7,3,alpha=1)", "quantized_bits(8,3,alpha=1)"
+EXACT = ("Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv1D",
+         "SeparableConv2D", "DenseBatchnorm", "Conv1DBatchnorm", "Conv2DBatchnorm", "DepthwiseConv2DBatchnorm",
+         "AveragePooling1D", "AveragePooling2D", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "Add", "Subtract",
+         "Multiply", "Maximum", "Minimum", "Concatenate")
+
+
+def _logic_equals_keras(model: keras.Model, count: int = 48) -> None:
+    events = events_for(model, count)
+    wanted = predict(logits_model(model)[0], events, "float64").reshape(count, -1)
+    entry = next(layer for layer in model.layers if layer.name.endswith("_quantizer")).output_quantizer
+    found = np.asarray(trace_network(read_network(model)).predict(
+        np.asarray(entry(events.astype(np.float64))).reshape(count, -1)))
+    np.testing.assert_array_equal(found.reshape(count, -1), wanted)
+    assert len(np.unique(wanted)) > 2
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_logic_of_each_class_equals_keras(name: str) -> None:
+    texts = {p: "quantized_bits(8,0,alpha=1)" if p == "average" else WEIGHT for p in SAMPLES[name][2]}
+    layers = {"tested": LayerRecipe(quantizers={**texts, "output": OUTPUT})}
+    _logic_equals_keras(quantize(sample(name), Recipe(layers=layers, input=SOURCE)))
+
+
+@pytest.mark.parametrize("layer", [
+    L.Permute((2, 1, 3)), L.ZeroPadding2D(((1, 0), (2, 1))), L.UpSampling2D(2), L.Cropping2D(1), L.MaxPooling2D(2),
+    L.MaxPooling2D(2, strides=1, padding="same"), L.GlobalMaxPooling2D(), L.Flatten(), L.Reshape((8, 3))],
+    ids=lambda layer: type(layer).__name__)
+def test_values_are_moved_and_chosen_as_keras_does(layer: keras.Layer) -> None:
+    inputs = keras.Input((4, 3, 2), name="x")
+    _logic_equals_keras(quantize(keras.Model(inputs, layer(inputs)), Recipe(input=SOURCE)))
+
+
+@pytest.mark.parametrize(("padding", "strides", "dilation"), [("same", 1, 1), ("same", 2, 1), ("valid", 1, 2)])
+def test_windows_follow_padding_strides_and_dilation(padding: str, strides: int, dilation: int) -> None:
+    inputs = keras.Input((5, 4, 2), name="x")
+    layer = L.Conv2D(2, (3, 2), strides=strides, dilation_rate=dilation, padding=padding, activation="relu", name="c",
+                     bias_initializer="random_normal")
+    recipe = Recipe(layers={"c": LayerRecipe(quantizers={"kernel": WEIGHT, "bias": WEIGHT, "output": OUTPUT})},
+                    input=SOURCE)
+    _logic_equals_keras(quantize(keras.Model(inputs, layer(inputs)), recipe))
+
+
+def test_an_average_by_no_power_of_two_asks_for_a_quantizer() -> None:
+    inputs = keras.Input((3, 3, 2), name="x")
+    model = quantize(keras.Model(inputs, L.AveragePooling2D(3, name="mean")(inputs)), Recipe(input=SOURCE))
+    with pytest.raises(ExportError, match="divides by 9.*Give its average a quantizer"):
+        read_network(model)
+
+
+def test_a_small_picture_network_is_exact_in_verilator(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    x = inputs = keras.Input((6, 6, 1), name="x")
+    x = L.BatchNormalization(name="bn")(L.Conv2D(3, 3, name="conv")(x))
+    x = L.Activation("relu", name="relu1")(x)
+    x = L.MaxPooling2D(2, name="pool")(x)
+    x = L.Flatten(name="flat")(x)
+    model = keras.Model(inputs, L.Activation("softmax", name="softmax")(L.Dense(3, name="out")(x)))
+    folded = fold_batchnorm(model)
+    built = quantize(folded, uniform(describe_model(folded), 6, 2, input_quantizer=SOURCE))
+    options = ExportOptions(flow="rtl", part="xcvu9p-flgb2104-2L-e", clock_ns=5.0, events=400, synthesize=False)
+    report = export(built, events_for(built, 400), options, tmp_path / "out", Monitor())
+    assert report.exactness.mismatches == 0 and report.exactness.flows["rtl"].values == 1200
