@@ -66,7 +66,7 @@ def test_windows_follow_padding_strides_and_dilation(padding: str, strides: int,
 def test_an_average_by_no_power_of_two_asks_for_a_quantizer() -> None:
     inputs = keras.Input((3, 3, 2), name="x")
     model = quantize(keras.Model(inputs, L.AveragePooling2D(3, name="mean")(inputs)), Recipe(input=SOURCE))
-    with pytest.raises(ExportError, match="divides by 9.*Give its average a quantizer"):
+    with pytest.raises(ExportError, match=r"divides by 9.*Give its average a quantizer"):
         read_network(model)
 
 
