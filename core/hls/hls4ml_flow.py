@@ -40,6 +40,7 @@ def write_project(model: Any, directory: Path, part: str, clock_ns: float, monit
     import core.hls.handlers  # noqa: F401  registers our layers
 
     exported, _ = logits_model(model)
+    _refuse_unknown(exported)
     if not hasattr(np, "product"):
         np.product = np.prod  # type: ignore[attr-defined]  # hls4ml 1.3.0 still calls the name numpy 2.4 dropped
     said = io.StringIO()
@@ -57,6 +58,16 @@ def write_project(model: Any, directory: Path, part: str, clock_ns: float, monit
         for line in said.getvalue().splitlines():
             monitor.log(line, "debug", "hls4ml")
     return graph
+
+
+def _refuse_unknown(model: Any) -> None:
+    """Raise ExportError for a layer that hls4ml has no handler for: what it falls back to is not exact."""
+    from hls4ml.converters.keras_v3._base import registry
+
+    for layer in model.layers:
+        if f"{type(layer).__module__}.{type(layer).__name__}" not in registry:
+            raise ExportError(f"layer {layer.name!r} ({type(layer).__name__}) has no exact form in hls4ml",
+                              remedy="Use the RTL flow, or take the layer out of the model")
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from core.quant.recipe import OUTPUT
 
 #: more fraction bits than this in a weight mean that it was never quantized
 WEIGHT_FRACTION = 24
-_PASSIVE = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity",
+PASSIVE = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity",
             "ActivityRegularization", "Flatten", "Reshape")
 
 
@@ -98,7 +98,7 @@ def _nodes(layer: keras.Layer, inbound: tuple[str, ...]) -> list[Node]:
 def _node(layer: keras.Layer, inbound: tuple[str, ...], shape: tuple[int, ...]) -> Node:
     if isinstance(layer, keras.layers.InputLayer):
         return Node(layer.name, "input", (), shape)
-    if type(layer).__name__ in _PASSIVE:
+    if type(layer).__name__ in PASSIVE:
         return Node(layer.name, "reshape", inbound, shape)
     output = output_type(layer)
     activation = activation_of(layer)

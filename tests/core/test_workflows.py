@@ -137,7 +137,7 @@ def test_sparsity_counts_without_training_too(project, data):
 
 
 def test_search_for_real_and_again_from_the_same_seed(project, tmp_path, data):
-    request = requests.Search(project=str(project.folder), trials=3, epochs=1, seed=1)
+    request = requests.Search(project=str(project.folder), trials=3, epochs=1, seed=1, method="nsga2")
     assert workflows.run(request) == [f"c{n:04d}" for n in range(1, 4)]
     found = project.candidates()
     assert {c.evaluation.kind for c in found} == {"trained"}
@@ -147,8 +147,8 @@ def test_search_for_real_and_again_from_the_same_seed(project, tmp_path, data):
     assert len(candidate_front(found)) >= 2
     assert all(c.evaluation.roc and c.evaluation.auc for c in found)
     with workflows.create_project(tmp_path / "twin", MODEL, data) as twin:
-        workflows.run(requests.Search(project=str(twin.folder), trials=1, epochs=1, seed=1))
-        workflows.run(requests.Search(project=str(twin.folder), trials=2, epochs=1, seed=1))
+        workflows.run(requests.Search(project=str(twin.folder), trials=1, epochs=1, seed=1, method="nsga2"))
+        workflows.run(requests.Search(project=str(twin.folder), trials=2, epochs=1, seed=1, method="nsga2"))
         assert [c.recipe for c in twin.candidates()] == [c.recipe for c in found]
         assert [c.evaluation.accuracy for c in twin.candidates()] == [c.evaluation.accuracy for c in found]
 

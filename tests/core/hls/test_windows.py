@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import ExportError
 from core.events import Monitor
+from core.hls import hls4ml_flow
 from core.hls.export import ExportOptions, export
 from core.hls.network import logits_model, read_network
 from core.hls.rtl_alkaid import trace_network
@@ -70,16 +71,32 @@ def test_an_average_by_no_power_of_two_asks_for_a_quantizer() -> None:
         read_network(model)
 
 
-def test_a_small_picture_network_is_exact_in_verilator(tmp_path: Path) -> None:
+def _pictures() -> keras.Model:
     keras.utils.set_random_seed(1)
     x = inputs = keras.Input((6, 6, 1), name="x")
     x = L.BatchNormalization(name="bn")(L.Conv2D(3, 3, name="conv")(x))
     x = L.Activation("relu", name="relu1")(x)
+    y = L.BatchNormalization(name="bn2")(L.DepthwiseConv2D(3, padding="same", name="depth")(x))
+    x = L.Add(name="skip")([x, y])
+    x = L.Activation("relu", name="relu2")(x)
     x = L.MaxPooling2D(2, name="pool")(x)
     x = L.Flatten(name="flat")(x)
-    model = keras.Model(inputs, L.Activation("softmax", name="softmax")(L.Dense(3, name="out")(x)))
-    folded = fold_batchnorm(model)
-    built = quantize(folded, uniform(describe_model(folded), 6, 2, input_quantizer=SOURCE))
-    options = ExportOptions(flow="rtl", part="xcvu9p-flgb2104-2L-e", clock_ns=5.0, events=400, synthesize=False)
+    return keras.Model(inputs, L.Activation("softmax", name="softmax")(L.Dense(3, name="out")(x)))
+
+
+def test_a_picture_network_is_exact_as_cpp_and_as_rtl(tmp_path: Path) -> None:
+    folded = fold_batchnorm(_pictures())
+    recipe = uniform(describe_model(folded), 6, 2, input_quantizer=SOURCE).with_quantizer("skip", "output", OUTPUT)
+    built = quantize(folded, recipe)
+    options = ExportOptions(flow="both", part="xcvu9p-flgb2104-2L-e", clock_ns=5.0, events=400, synthesize=False)
     report = export(built, events_for(built, 400), options, tmp_path / "out", Monitor())
-    assert report.exactness.mismatches == 0 and report.exactness.flows["rtl"].values == 1200
+    assert report.exactness.mismatches == 0
+    assert [check.values for check in report.exactness.flows.values()] == [1200, 1200]
+
+
+@pytest.mark.parametrize("name", ["SeparableConv2D", "EinsumDense", "Conv2DTranspose"])
+def test_what_hls4ml_would_guess_at_is_refused(name: str, tmp_path: Path) -> None:
+    model = quantize(sample(name), Recipe(input=SOURCE, layers={
+        "tested": LayerRecipe(quantizers=dict.fromkeys((*SAMPLES[name][2], "output"), WEIGHT))}))
+    with pytest.raises(ExportError, match=r"no exact form in hls4ml.*RTL flow"):
+        hls4ml_flow.write_project(model, tmp_path, "xcvu9p-flgb2104-2L-e", 5.0, Monitor())
