@@ -75,6 +75,29 @@ def cost(model: Annotated[Path | None, typer.Argument(help="A model or project; 
 
 
 @cli.command()
+def estimate(model: Annotated[Path, typer.Argument(help="A model file, or a project folder.")],
+             recipe: RecipeFile = None, bits: Bits = None,
+             strategy: Annotated[str, typer.Option(help="Of hls4ml: latency or resource.")] = "latency",
+             reuse: Annotated[int, typer.Option(help="Products that share a multiplier.")] = 1,
+             clock: Annotated[float, typer.Option(help="Clock period in ns.")] = 5.0, json: Json = False) -> None:
+    """DSP, LUT, adder depth and accumulator widths, estimated before any tool has run."""
+    with console.output(json) as out:
+        from app.estimates import estimates_of
+        from core.model_io import read_weights
+
+        info = _info_of(model)
+        chosen = _recipe(info, recipe, bits, _project_recipe(model))
+        if chosen is None:
+            raise RecipeError("an estimate needs quantizers", remedy="Give --bits N or --recipe FILE")
+        path = model
+        if model.is_dir():
+            with Project.open(model) as project:
+                path = project.model_path
+        found = estimates_of(info, chosen, read_weights(path), strategy, reuse, clock)
+        out.result(found, lambda: console.estimate_table(found))
+
+
+@cli.command()
 def evaluate(model: Annotated[Path, typer.Argument(help="A model file, or a project folder with --candidate.")],
              data: Data = "jets", recipe: RecipeFile = None, bits: Bits = None,
              candidate: Annotated[str, typer.Option(help="Evaluate this candidate of the project again.")] = "",

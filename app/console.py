@@ -179,6 +179,22 @@ def cost_table(costs: dict[str, Any]) -> str:
     return "\n\n".join([*blocks, last])
 
 
+def estimate_table(found: dict[str, Any]) -> str:
+    """Both flows by layer, and the accumulators."""
+    hls, da = found["hls4ml"], found["distributed_arithmetic"]
+    shared = [(r["name"], r["multipliers"], r["dsp"], r["lut"], r["bram_18k"], r["note"]) for r in hls["layers"]]
+    adders = [(r["name"], f"{r['lut']:.0f}", r["depth"], f"{r['latency_ns']:.1f}") for r in da["layers"]]
+    sums = [(r["name"], r["sum"], r.get("given_bits"), r.get("needed_bits"), r["note"]) for r in found["accumulators"]]
+    return "\n\n".join([
+        f"hls4ml: about {hls['dsp']} DSP, {hls['lut']} LUT, {hls['bram_18k']} BRAM of 18 kbit\n"
+        + table(("layer", "multipliers", "DSP", "LUT", "BRAM", "note"), shared),
+        f"distributed arithmetic: about {da['lut']:.0f} LUT, no DSP, {da['latency_ns']:.1f} ns,"
+        f" {da['cycles']} cycles of {da['clock_ns']:g} ns, computed {da['age_s']:.0f} s ago\n"
+        + table(("layer", "LUT", "adder depth", "ns"), adders),
+        "accumulators\n" + table(("layer", "sum", "bits by QTools", "bits needed", "note"), sums),
+        *da["notes"]])
+
+
 def evaluation_table(evaluation: Evaluation) -> str:
     """The figure the task is judged by, further ones, and the AUC of each class."""
     lines = [f"{evaluation.metric} {evaluation.accuracy:.4f} ({evaluation.kind}, {evaluation.events} test events)"]

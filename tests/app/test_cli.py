@@ -90,6 +90,17 @@ def test_cost_of_a_model_falls_with_the_width():
     assert (six["bits"], four["bits"]) == (4389 * 6, 4389 * 4)
 
 
+def test_estimates_fall_with_the_width_and_check_the_sums():
+    six, four = (result("estimate", MODEL, "--bits", bits) for bits in (6, 4))
+    for flow in ("hls4ml", "distributed_arithmetic"):
+        assert 0 < four[flow]["lut"] < six[flow]["lut"]
+    assert six["distributed_arithmetic"]["dsp"] == 0 and six["distributed_arithmetic"]["cycles"] > 3
+    assert result("estimate", MODEL, "--bits", 16)["hls4ml"]["dsp"] > 0
+    sums = {entry["name"]: entry for entry in six["accumulators"]}
+    assert set(sums) == {"fc1", "fc2", "fc3", "output"}
+    assert all(0 < entry["needed_bits"] <= entry["given_bits"] for entry in sums.values())
+
+
 def test_evaluate_float_and_quantized(data):
     plain = result("evaluate", MODEL, "--data", data)
     assert plain["kind"] == "float"
