@@ -84,6 +84,7 @@ def estimate(model: Annotated[Path, typer.Argument(help="A model file, or a proj
     with console.output(json) as out:
         from app.estimates import estimates_of
         from core.model_io import read_weights
+        from core.project import Project
 
         info = _info_of(model)
         chosen = _recipe(info, recipe, bits, _project_recipe(model))
