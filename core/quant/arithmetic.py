@@ -6,6 +6,7 @@ s = 2**integer, a fixed-point value is s/m times a whole number; rounding is hal
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ Arithmetic = Callable[..., Result]
 
 PO2_ROUNDS = 5
 EPSILON = 1e-7
+LOG_2 = math.log(2.0)
 
 
 def straight_through(ops: Any, x: Tensor, quantized: Tensor, a: Any = None) -> Tensor:
@@ -26,12 +28,23 @@ def straight_through(ops: Any, x: Tensor, quantized: Tensor, a: Any = None) -> T
     gradient of x, or 1-f times it without `use_ste`.
     """
     noise = 1.0 if a is None else a.get("qnoise_factor", 1.0)
+    whole_gradient = a is None or a.get("use_ste", True)
+    value = ops.stop(x)
     if isinstance(noise, (int, float)) and noise == 1.0:
-        return quantized + (x - ops.stop(x)) if a is None or a.get("use_ste", True) else ops.stop(quantized)
+        return quantized + (x - value) if whole_gradient else ops.stop(quantized)
     factor = ops.like(noise, x)
-    mixed = ops.stop(x) + factor * (quantized - ops.stop(x))
-    share = 1.0 if a.get("use_ste", True) else 1.0 - factor
-    return mixed + share * (x - ops.stop(x))
+    if whole_gradient:
+        return mixed(ops, value, quantized, factor) + (x - value)
+    rest = 1.0 - factor
+    return ops.where(factor == 1.0, quantized, rest * value + factor * quantized) + rest * (x - value)
+
+
+def mixed(ops: Any, smooth: Tensor, quantized: Tensor, noise: Any) -> Tensor:
+    """The share `noise`, a number or tensor, of the quantization error; `quantized` itself, exactly, at 1."""
+    if isinstance(noise, (int, float)) and noise == 1.0:
+        return quantized
+    factor = ops.like(noise, smooth)
+    return ops.where(factor == 1.0, quantized, smooth + factor * (quantized - smooth))
 
 
 def two_to(ops: Any, exponent: Tensor, x: Tensor) -> Tensor:
@@ -64,7 +77,7 @@ def channel_peak(ops: Any, value: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 def nearest_po2(ops: Any, x: Tensor) -> Tensor:
     """The power of two nearest in the logarithm."""
-    return ops.exp2(ops.round(ops.log(x + EPSILON) / ops.log(ops.like(2.0, x))))
+    return ops.exp2(ops.round(ops.log(x + EPSILON) / ops.like(LOG_2, x)))
 
 
 def least_squares(ops: Any, x: Tensor, q: Tensor, axes: tuple[int, ...], alpha: str) -> Tensor:
@@ -96,7 +109,8 @@ def quantized_bits(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, t
 def _auto_bits(ops: Any, x: Tensor, a: Any, m: Tensor, s: Tensor) -> Result:
     axes = channel_axes(ops, x, a["scale_axis"])
     value = ops.stop(x) / s
-    half = m - 1 if a["keep_negative"] else (m - 1) / 2
+    # codes are symmetric in 0.9.0, also without keep_negative
+    half = m - 1 if a["keep_negative"] else m / 2 - 1
     peak = channel_peak(ops, value, axes)
     step = ops.maximum(peak / ops.maximum(half, 1.0), EPSILON)
     if a["alpha"] == "auto_po2":
@@ -148,6 +162,4 @@ def quantized_linear(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor,
     quantized = step * codes(step)
     through = step * ops.minimum(ops.maximum(x / step, low), top)
     clipped = straight_through(ops, through, quantized)
-    noise = a["qnoise_factor"]
-    full = isinstance(noise, (int, float)) and noise == 1.0
-    return clipped if full else x + ops.like(noise, x) * (clipped - x), scale
+    return mixed(ops, x, clipped, a["qnoise_factor"]), scale

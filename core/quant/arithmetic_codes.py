@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.quant.arithmetic import (
+    LOG_2,
     Result,
     channel_axes,
     channel_peak,
@@ -78,21 +79,21 @@ def _auto_ternary(ops: Any, x: Tensor, value: Tensor, a: Any, stochastic: bool) 
 def quantized_po2(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
     """A sign and a power of two."""
     value = ops.stop(x)
-    top = a["max_value"]
-    low, high = _exponents(ops, x, bits, 1, top)
-    magnitude = _po2(ops, ops.abs(value), a, low, high, training)
+    magnitude = _po2(ops, ops.abs(value), a, bits - 1, training)
     sign = ops.where(value >= 0, ops.like(1.0, x), ops.like(-1.0, x))
     return straight_through(ops, x, sign * magnitude, a), ops.like(1.0, x)
 
 
 def quantized_relu_po2(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:
-    """A power of two; what is not positive becomes the smallest one, or follows the negative slope."""
+    """A power of two; what is not positive becomes the smallest one, or follows the negative slope.
+
+    The sign that a slope brings takes none of the bits, as in 0.9.0.
+    """
     value = ops.stop(x)
     slope = float(a["negative_slope"])
-    low, high = _exponents(ops, x, bits, 1 if slope else 0, a["max_value"])
-    quantized = _po2(ops, ops.maximum(value, 0.0), a, low, high, training)
+    quantized = _po2(ops, ops.maximum(value, 0.0), a, bits, training)
     if slope:
-        negative = -_po2(ops, ops.maximum(-value * slope, 0.0), a, low, high, training)
+        negative = -_po2(ops, ops.maximum(-value, 0.0) * slope, a, bits, training)
         quantized = ops.where(value >= 0, quantized, negative)
     through = ops.where(x > 0, x, slope * x)
     if a["max_value"] is not None:
@@ -100,25 +101,33 @@ def quantized_relu_po2(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tenso
     return straight_through(ops, through, quantized, a), ops.like(1.0, x)
 
 
-def _exponents(ops: Any, x: Tensor, bits: Tensor, sign: int, top: Any) -> tuple[Tensor, Tensor]:
-    spare = 1 if top is None or top > 1 else 0
-    span = two_to(ops, bits - sign - spare, x)
-    return -span, span - 1
-
-
-def _po2(ops: Any, magnitude: Tensor, a: Any, low: Tensor, high: Tensor, training: bool) -> Tensor:
+def _po2(ops: Any, magnitude: Tensor, a: Any, width: Tensor, training: bool) -> Tensor:
+    """The power of two for a magnitude whose exponent has `width` bits, its own sign included."""
+    low, high = _exponents(ops, magnitude, a, width)
     top = a["max_value"]
     capped = magnitude if top is None else ops.minimum(magnitude, ops.like(top, magnitude))
-    step = 2 if a["quadratic_approximation"] else 1
-    exponent = ops.log(ops.maximum(capped, TINY)) / ops.log(ops.like(2.0, magnitude)) / step
-    if a["use_stochastic_rounding"] and training:
-        below = ops.floor(exponent)  # up with a chance that makes the mean right
-        chance = ops.maximum(capped, TINY) / ops.exp2(step * below) - 1
-        whole = ops.where(ops.uniform(exponent) < chance, below + 1, below)
+    held = ops.maximum(capped, TINY)
+    root = ops.sqrt(held) if a["quadratic_approximation"] else held
+    exponent = ops.log(root) / ops.like(LOG_2, root)
+    if a["log2_rounding"] == "floor":
+        whole = ops.floor(exponent)
+    elif a["use_stochastic_rounding"] and training:
+        below = ops.floor(exponent)  # up with a chance that makes the mean of the root right
+        whole = ops.where(ops.uniform(exponent) < root / ops.exp2(below) - 1, below + 1, below)
     else:
-        whole = ops.floor(exponent) if a["log2_rounding"] == "floor" else ops.round(exponent)
-    whole = step * ops.minimum(ops.maximum(whole, low), high)
-    return ops.exp2(ops.where(capped < TINY, low + 0 * whole, whole))
+        whole = ops.round(exponent)
+    whole = ops.minimum(ops.maximum(whole, low), high)
+    # what is too small to have a logarithm has the lowest exponent, which is not doubled
+    doubled = 2 * whole if a["quadratic_approximation"] else whole
+    return ops.exp2(ops.where(magnitude < TINY, low + 0 * whole, doubled))
+
+
+def _exponents(ops: Any, x: Tensor, a: Any, width: Tensor) -> tuple[Tensor, Tensor]:
+    """Lowest and highest exponent; with the quadratic approximation, of the root."""
+    top = a["max_value"]
+    span = two_to(ops, width - (1 if top is None or top > 1 else 0), x)
+    high = span - 1
+    return -span, 2 * ops.floor(high / 2) if a["quadratic_approximation"] else high
 
 
 def stochastic_binary(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, training: bool) -> Result:

@@ -40,7 +40,8 @@ def quantized_relu(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, t
     value = ops.stop(x)
     if a["use_sigmoid"]:
         def branch(factor: float) -> Tensor:
-            return 2 * round_through(ops, hard_sigmoid(ops, value / s) * m * factor, False) / (m * factor) - 1
+            share = hard_sigmoid(ops, value / s) * (m * factor)
+            return 2 * round_through(ops, share, stochastic, HALF_STEP) / (m * factor) - 1
     else:
         def branch(factor: float) -> Tensor:
             return round_through(ops, value * (m * factor / s), stochastic, HALF_STEP) / (m * factor)

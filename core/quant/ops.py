@@ -22,6 +22,7 @@ class NumpyOps:
     sign = staticmethod(np.sign)
     log = staticmethod(np.log)
     exp = staticmethod(np.exp)
+    sqrt = staticmethod(np.sqrt)
     tanh = staticmethod(np.tanh)
     minimum = staticmethod(np.minimum)
     maximum = staticmethod(np.maximum)
@@ -80,7 +81,7 @@ class TensorFlowOps:
 
         self._tf = tf
         self.round, self.floor, self.abs, self.sign = tf.round, tf.floor, tf.abs, tf.sign
-        self.exp, self.tanh, self.log = tf.exp, tf.tanh, tf.math.log
+        self.exp, self.tanh, self.log, self.sqrt = tf.exp, tf.tanh, tf.math.log, tf.sqrt
         self.minimum, self.maximum, self.where, self.stop = tf.minimum, tf.maximum, tf.where, tf.stop_gradient
 
     def array(self, x: Tensor) -> Tensor:

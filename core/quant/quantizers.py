@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.quant import arithmetic, arithmetic_codes, arithmetic_relu
+from core.quant import arithmetic, arithmetic_codes, arithmetic_relu, ranges
 from core.quant.ops import Tensor, ops_for
 from core.quant.spec import QuantizerSpec, parse
 
@@ -125,7 +125,7 @@ class Quantizer:
         # what is left where nothing is rounded: the function it stands for, or the value itself
         smooth = self._function(ops, value, arguments, _FINE, widths[1], training)[0] \
             if self.spec.kind in REPLACES else value
-        return smooth + ops.like(noise, value) * (quantized - smooth), scale
+        return arithmetic.mixed(ops, smooth, quantized, noise), scale
 
     @property
     def random(self) -> bool:
@@ -147,55 +147,22 @@ class Quantizer:
         return None
 
     def max(self) -> float:
-        """The nominal maximum as QKeras reports it: at least 1."""
-        return self._extremes()[1]
+        """The nominal maximum as QKeras reports it: in most kinds at least 1."""
+        return ranges.extremes(self.spec)[1]
 
     def min(self) -> float:
         """The nominal minimum as QKeras reports it."""
-        return self._extremes()[0]
-
-    def _extremes(self) -> tuple[float, float]:
-        a: Mapping[str, Any] = self.spec.arguments
-        kind = self.spec.kind
-        if kind in ("quantized_bits", "quantized_ulaw", "quantized_hswish"):
-            top = max(1.0, 2.0**self.integer)
-            return (-top if a.get("keep_negative", True) else 0.0), top
-        if kind == "quantized_relu":
-            top = max(1.0, 2.0**self.integer)
-            return (-top * float(a["negative_slope"]) if a["negative_slope"] else 0.0), top
-        if kind in ("quantized_tanh", "quantized_sigmoid", "quantized_linear"):
-            plain = {"alpha": None, "qnoise_factor": 1.0} if kind == "quantized_linear" else {}
-            grid = Quantizer(self.spec.replace(**plain)).grid()
-            return (float(grid[0]), float(grid[-1])) if grid is not None else (-1.0, 1.0)
-        if kind in ("quantized_po2", "quantized_relu_po2"):
-            return self._po2_extremes()
-        alpha = a.get("alpha")
-        top = max(1.0, float(alpha)) if isinstance(alpha, (int, float)) else 1.0
-        return (0.0 if kind == "bernoulli" or a.get("use_01") else -top), top
-
-    def _po2_extremes(self) -> tuple[float, float]:
-        a: Mapping[str, Any] = self.spec.arguments
-        signed = self.spec.kind == "quantized_po2" or bool(a.get("negative_slope"))
-        top = a["max_value"]
-        span = 2 ** (self.bits - (1 if signed else 0) - (1 if top is None or top > 1 else 0))
-        largest = max(1.0, float(top) if top else 2.0 ** min(span - 1, 127))
-        if self.spec.kind == "quantized_po2":
-            return -largest, largest
-        return (-largest * float(a["negative_slope"]) if signed else 2.0 ** max(-span, -126)), largest
+        return ranges.extremes(self.spec)[0]
 
     def grid(self) -> np.ndarray | None:
-        """All values it can give, ascending, (values,) float64; None where they depend on the data or are too many."""
+        """All values it gives to float32 where none is drawn at random, ascending, (values,) float64.
+
+        None where they depend on the data or are too many.
+        """
         a = self.spec.arguments
-        if isinstance(a.get("alpha"), str) or self.bits > GRID_BITS:
+        if isinstance(a.get("alpha"), str) or a.get("qnoise_factor", 1.0) != 1.0 or self.bits > GRID_BITS:
             return None
-        probe = np.linspace(-1, 1, 2 ** (self.bits + 3) + 1) * (2.0 ** max(self.integer, 0) * 1.5)
-        if self.spec.kind in ("quantized_tanh", "quantized_sigmoid"):
-            probe = probe * 4
-        if self.spec.kind in ("quantized_po2", "quantized_relu_po2"):
-            powers = 2.0 ** np.arange(-126.0, 127.0)
-            probe = np.concatenate([-powers, [0.0], powers])
-        alpha = a.get("alpha")
-        return np.unique(self(probe * max(1.0, float(alpha or 1.0))))
+        return np.unique(self(ranges.probe(self.spec))).astype(np.float64)
 
 
 def _fixed(a: Mapping[str, Any], signed: bool, bits: int, integer: int) -> FixedPoint | None:

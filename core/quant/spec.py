@@ -42,8 +42,7 @@ KINDS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
         },
         "quantized_hswish": {
             "bits": 8, "integer": 0, "symmetric": 0, "alpha": None, "use_stochastic_rounding": False,
-            "scale_axis": None, "qnoise_factor": 1.0, "var_name": None, "use_variables": False,
-            "relu_shift": 3, "relu_upper_bound": 6,
+            "scale_axis": None, **_NOISE, "relu_shift": 3, "relu_upper_bound": 6,
         },
         "quantized_po2": {
             "bits": 8, "max_value": None, "use_stochastic_rounding": False, "quadratic_approximation": False,

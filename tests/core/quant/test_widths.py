@@ -62,13 +62,34 @@ def test_random_kinds_draw_anew_at_each_run_of_a_compiled_step(text: str) -> Non
     assert np.abs(step().numpy() - step().numpy()).max() > 0
 
 
+def test_stochastic_rounding_of_powers_of_two_keeps_the_mean_of_what_is_rounded() -> None:
+    x = tf.constant(np.tile(np.linspace(0.3, 3.0, 10, dtype=np.float32), (20000, 1)))
+    plain = "quantized_po2(5,16,use_stochastic_rounding=True)"
+    quadratic = "quantized_relu_po2(5,16,use_stochastic_rounding=True,quadratic_approximation=True)"
+    for text, rounded in ((plain, lambda y: y), (quadratic, np.sqrt)):
+        drawn = rounded(quantizer(text)(x, training=True).numpy())
+        assert (drawn.std(axis=0) > 0).any()
+        error = drawn.std(axis=0) / np.sqrt(len(drawn))
+        np.testing.assert_array_less(np.abs(drawn.mean(axis=0) - rounded(x[0].numpy())), 5 * error + 1e-5)
+    down = quantizer("quantized_po2(5,16,use_stochastic_rounding=True,log2_rounding='floor')")
+    np.testing.assert_array_equal(down(x, training=True), down(x))  # rounding down comes before rounding by chance
+
+
 @pytest.mark.parametrize("text", ["quantized_bits(3,2,alpha=1)", "quantized_linear(3,2)", "quantized_relu(3,2)",
                                   "quantized_tanh(3)", "quantized_sigmoid(3)", "quantized_ulaw(3,1)", "binary(alpha=1)",
                                   "ternary(alpha=1)", "quantized_po2(4,4)", "quantized_hswish(3,2)"])
 def test_a_noise_factor_lets_in_a_share_of_the_quantization_error(text: str) -> None:
     chosen = quantizer(text)
-    none, half, full = (chosen(tf.constant(X), noise=tf.constant(share)).numpy() for share in (0.0, 0.5, 1.0))
-    np.testing.assert_allclose(full, chosen(X), atol=1e-6)
+    traces = []
+
+    @tf.function
+    def run(noise: tf.Tensor) -> tf.Tensor:
+        traces.append(1)
+        return chosen(tf.constant(X), noise=noise)
+
+    none, half, full = (run(tf.constant(share)).numpy() for share in (0.0, 0.5, 1.0))
+    assert len(traces) == 1
+    np.testing.assert_array_equal(full, chosen(tf.constant(X)))  # exactly on the grid
     np.testing.assert_allclose(half, (none + full) / 2, atol=1e-6)
     np.testing.assert_allclose(chosen(X, noise=0.5), half, atol=1e-6)
     assert len(np.unique(none)) > 3 * len(np.unique(full))  # nothing is rounded
@@ -88,15 +109,22 @@ def test_a_relu_that_is_not_clipped_passes_the_gradient_beyond_its_range_as_in_q
         np.testing.assert_array_equal(tape.gradient(total, x), expected)
 
 
-@pytest.mark.parametrize("text", ["quantized_bits(6,2,alpha=1)", "quantized_bits(5,0,1,alpha=1)",
-                                  "quantized_relu(5,1)", "quantized_tanh(4)",
-                                  "quantized_bits(4,0,keep_negative=False,alpha=1)"])
-def test_the_fixed_point_form_has_the_extremes_and_the_step_of_the_quantizer(text: str) -> None:
-    chosen = quantizer(text)
-    fixed, grid = chosen.fixed_point(), chosen.grid()
-    assert fixed is not None and grid is not None
-    assert (grid[0], grid[-1]) == (fixed.minimum, fixed.maximum)
-    assert np.diff(grid) == pytest.approx(2.0**-fixed.fraction)
+@pytest.mark.parametrize("text", ["quantized_bits(4,1,alpha=1,qnoise_factor={},use_ste={})",
+                                  "quantized_po2(4,4,qnoise_factor={},use_ste={})",
+                                  "quantized_hswish(4,1,qnoise_factor={},use_ste={})"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_noise_factor_at_run_time_does_what_the_one_in_the_string_does(text: str, whole: bool) -> None:
+    chosen = quantizer(text.format(1.0, whole))
+    for share in (0.0, 0.25, 1.0):
+        found = []
+        for made, noise in ((quantizer(text.format(share, whole)), None), (chosen, tf.constant(share))):
+            x = tf.Variable(X)
+            with tf.GradientTape() as tape:
+                y = made(x, noise=noise)
+            slope = tape.gradient(y, x)
+            found.append((y.numpy(), np.zeros_like(X) if slope is None else slope.numpy()))
+        np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-6)
+        np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-6)
 
 
 def _value(default: object) -> st.SearchStrategy[object]:
