@@ -56,6 +56,7 @@ class Program:
         self.events = int(kept.sum())
         self.batch = min(batch_size, self.events)
         self.steps = self.events // self.batch
+        self._scored = min(SCORED, max(len(dataset.x_val), len(dataset.x_test)))
         #: how often something was traced, by what it was; a test counts them
         self.traces: dict[str, int] = {}
         #: seconds a step, and to trace and compile, of each way that was timed
@@ -174,9 +175,9 @@ class Program:
         """The model's outputs for events (events, ...) under one table of rows (places, 3)."""
         table = tf.constant(rows, tf.float32)
         parts = []
-        for start in range(0, len(x), SCORED):
-            part = x[start:start + SCORED]
-            missing = min(SCORED, len(x)) - len(part)  # the last part is filled up: another shape is another trace
+        for start in range(0, len(x), self._scored):
+            part = x[start:start + self._scored]
+            missing = self._scored - len(part)  # the last part is filled up: another shape is another trace
             filled = np.concatenate([part, np.repeat(part[:1], missing, axis=0)]) if missing else part
             parts.append(self._outputs(state, table, tf.constant(filled)).numpy()[:len(part)])
         return np.concatenate(parts)
@@ -201,7 +202,7 @@ class Program:
         self.traces["settle"] = self.traces.get("settle", 0) + 1
         self._switches.install(rows)
         variables = self._model.non_trainable_variables
-        batches = len(order) // self.batch
+        batches = order.shape[0] // self.batch
         means = list(state.others)
         for number in range(batches):
             taken = order[number * self.batch:(number + 1) * self.batch]
