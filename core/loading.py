@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.dataset import Dataset, bundled_path, load_dataset
+from core.model_files import open_model
+from core.quant.qkeras_names import is_qkeras, recipe_of
+from core.quant.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -61,6 +64,23 @@ def bring_in_tensorflow() -> None:
 def model_of(path: str | Path) -> keras.Model:
     """The float model, from memory when its file did not change; raises ModelFileError. Imports TensorFlow."""
     bring_in_tensorflow()
+    return _kept(_models, _state(Path(path)), lambda: _loaded(Path(path)))
+
+
+def _loaded(path: Path) -> keras.Model:
     from core.model_io import load_model
 
-    return _kept(_models, _state(Path(path)), lambda: load_model(path))
+    stored = open_model(path, weights=False)
+    if is_qkeras(stored.config):
+        from core.quant.qkeras_io import read_split
+
+        return read_split(open_model(path), path.name)[0]
+    import core.quant.layers  # noqa: F401  registers what a file of ours may hold
+
+    return load_model(path)
+
+
+def stored_recipe(path: Path | str) -> Recipe | None:
+    """The quantizers of a model file of QKeras, None for any other file. Needs no TensorFlow; raises ModelFileError."""
+    stored = open_model(Path(path), weights=False)
+    return recipe_of(stored.config, Path(path).stem) if is_qkeras(stored.config) else None

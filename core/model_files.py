@@ -223,13 +223,15 @@ def _read_hdf5(path: Path, weights: bool) -> tuple[dict[str, Any], str, dict[str
                 "it is an HDF5 file of another kind")
             raise ModelFileError(f"{path.name} is not a Keras model file", what, _SAVE_AGAIN)
         config = _json(_text(stored.attrs["model_config"]), path.name)
-        found: dict[str, list[Variable]] = {}
         group = stored.get("model_weights")
-        if weights and group is not None:
-            for layer in _names(group, "layer_names"):
-                found[layer] = [(name, group[layer][name][()]) for name in _names(group[layer], "weight_names")
-                                if "seed_generator" not in name]
+        found = layer_variables(group) if weights and group is not None else {}
         return config, _text(stored.attrs.get("keras_version", "")), found
+
+
+def layer_variables(group: h5py.Group) -> dict[str, list[Variable]]:
+    """Variables by layer of a group of weights, in the order stored."""
+    return {layer: [(name, group[layer][name][()]) for name in _names(group[layer], "weight_names")
+                    if "seed_generator" not in name] for layer in _names(group, "layer_names")}
 
 
 def _text(value: Any) -> str:

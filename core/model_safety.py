@@ -50,6 +50,8 @@ ACTIVATIONS = _words(
 )
 #: our own registered layers
 PACKAGE = "quantiscope>"
+#: functions we register ourselves: those that QKeras defines otherwise than Keras
+OUR_FUNCTIONS = _words("hard_sigmoid hard_tanh smooth_sigmoid smooth_tanh binary_sigmoid binary_tanh")
 #: Keras classes live here; older files say keras.src.<...>, tensorflow.keras or tf_keras
 _MODULE = re.compile(r"(tensorflow\.)?(keras|tf_keras)(\.[a-z0-9_.]+)?")
 _OPERATIONS = ("keras.src.ops", "keras.ops")
@@ -89,6 +91,8 @@ def unknown_reason(item: dict[str, Any]) -> str:
         return ""
     if name == "function":
         function = item.get("config")
+        if isinstance(function, str) and function.removeprefix(PACKAGE) in OUR_FUNCTIONS and PACKAGE in function:
+            return ""
         return "" if function in ACTIVATIONS and module in (None, "builtins", "keras.activations") else (
             f"{_place(item)} uses the function {function!r}, which is not one of Keras's activations")
     if isinstance(module, str) and module.startswith(_OPERATIONS):

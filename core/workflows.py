@@ -19,7 +19,7 @@ from core.energy import price
 from core.errors import ExportError
 from core.events import Monitor
 from core.hls.report import ExportReport
-from core.loading import bring_in_tensorflow, dataset_of, model_of
+from core.loading import bring_in_tensorflow, dataset_of, model_of, stored_recipe
 from core.model_info import ModelInfo
 from core.model_io import inspect_model
 from core.project import Project, now
@@ -54,9 +54,13 @@ def checked(model: str | Path, data: str) -> tuple[ModelInfo, Dataset]:
 
 
 def create_project(folder: str | Path, model: str | Path, data: str, **options: Any) -> Project:
-    """`Project.create`, after checking that model and dataset fit each other."""
+    """`Project.create`, after checking that model and dataset fit; a QKeras file's quantizers become its recipe."""
     checked(model, data)
-    return Project.create(folder, model, data, **options)
+    recipe = stored_recipe(model)
+    project = Project.create(folder, model, data, **options)
+    if recipe is not None:
+        project.save_recipe(recipe)
+    return project
 
 
 def _opened(project: Project) -> Dataset:

@@ -9,7 +9,8 @@ import numpy as np
 
 from core.errors import RecipeError
 from core.model_info import EXTRAS
-from core.quant.layers import QUANTIZED_CLASSES, QInput, QuantizedLayer
+from core.quant.layers import QUANTIZED_CLASSES, QAdaptiveActivation, QInput, QuantizedLayer
+from core.quant.layers_recurrent import QBidirectional
 from core.quant.recipe import OUTPUT, LayerRecipe, Recipe
 
 _SIZES = ("units", "filters")
@@ -33,6 +34,44 @@ def quantize(model: keras.Model, recipe: Recipe) -> keras.Model:
     built = _rebuild(model, lambda layer: _quantized_layer(layer, recipe), str(recipe.input_spec()))
     copy_weights(model, built)
     return built
+
+
+def unquantized(model: keras.Model) -> tuple[keras.Model, Recipe]:
+    """A model of our layers as (float model with the same weights, recipe with its quantizers)."""
+    layers: dict[str, LayerRecipe] = {}
+
+    def clone(layer: Any) -> keras.Layer:
+        if not isinstance(layer, QuantizedLayer):
+            return layer.__class__.from_config(layer.get_config())
+        return bare(layer, layer.get_config())
+
+    def bare(layer: Any, config: dict[str, Any]) -> keras.Layer:
+        texts = dict(config.pop("quantizers", {}))
+        widths = dict(config.pop("widths", {}))
+        if isinstance(layer, QBidirectional):
+            texts = {**{p: str(q) for p, q in layer.forward_layer.quantizers.items()}, **texts}
+            return _bare_bidirectional(layer, layers, texts)
+        if texts and not isinstance(layer, QAdaptiveActivation):
+            layers[layer.name] = LayerRecipe(quantizers=texts, widths=widths)
+        if type(layer).__name__.endswith("Batchnorm"):
+            return type(layer).from_config(config)  # Keras has no such layer: ours without quantizers is the float one
+        plain: Any = next(c for c in type(layer).__mro__ if c.__module__.startswith("keras."))
+        return type(layer).from_config(layer.get_config()) if plain is keras.layers.Layer else plain.from_config(config)
+
+    built = _rebuild(model, clone, None)
+    copy_weights(model, built)
+    return built, Recipe(name=model.name, layers=layers)
+
+
+def _bare_bidirectional(layer: QBidirectional, layers: dict[str, LayerRecipe], texts: dict[str, str]) -> keras.Layer:
+    if texts:
+        layers[layer.name] = LayerRecipe(quantizers=texts)
+    directions = []
+    for one in (layer.forward_layer, layer.backward_layer):
+        config = {key: value for key, value in one.get_config().items() if key not in ("quantizers", "widths")}
+        directions.append(getattr(keras.layers, type(one).__name__.removeprefix("Q")).from_config(config))
+    return keras.layers.Bidirectional(directions[0], backward_layer=directions[1], merge_mode=layer.merge_mode,
+                                      name=layer.name)
 
 
 def in_double(model: keras.Model) -> keras.Model:
