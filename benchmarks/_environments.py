@@ -16,6 +16,7 @@ import platformdirs
 REQUIREMENTS = {
     "qkeras": ("qkeras==0.9.0", "tensorflow==2.14.1", "pyparsing==3.0.9", "numpy<2", "keras-tuner==1.4.8",
                "tensorflow-model-optimization<0.8.1", "setuptools<81"),
+    "qkeras-v3": ("qkeras-v3==1.2.1", "keras>=3.15,<3.16", "tensorflow-cpu>=2.21,<2.22"),
     "hgq2": ("hgq2==0.2.0", "keras>=3.15,<3.16", "tensorflow-cpu>=2.21,<2.22"),
 }
 

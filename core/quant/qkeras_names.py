@@ -39,7 +39,7 @@ _DROPPED = ("initializer", "constraint", "range", "quantizer")
 _ONLY_KERAS_3 = frozenset({"synchronized", "seed", "zero_output_for_mask", "use_cudnn", "renorm", "renorm_clipping",
                            "renorm_momentum", "quantization_config", "widths", "autocast"})
 _ONLY_KERAS_2 = frozenset({"time_major", "sparse", "ragged", "current_step", "renorm", "renorm_clipping", "fused",
-                           "renorm_momentum", "virtual_batch_size", "adjustment"})
+                           "renorm_momentum", "virtual_batch_size", "adjustment", "mask"})
 
 
 def is_qkeras(config: Mapping[str, Any]) -> bool:
@@ -91,6 +91,8 @@ def _translate(item: Config) -> None:
 def _arguments(name: str, given: Mapping[str, Any]) -> Config:
     quantizers = {ours: str(in_force(spec, ours)) for theirs, ours in QUANTIZERS.items()
                   if (spec := spec_of(given.get(theirs))) is not None}
+    if given.get("mask") is not None:
+        raise QuantizerError("its kernel has a mask", remedy="Set the masked weights to 0, and the mask to None")
     kept = {key: value for key, value in given.items()
             if key not in _ONLY_KERAS_2 and not key.endswith(_DROPPED) and not key.endswith("_regularizer")}
     if name == "QAdaptiveActivation":

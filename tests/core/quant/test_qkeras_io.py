@@ -53,6 +53,17 @@ def test_an_architecture_with_weights_beside_it_does_too(name: str) -> None:
     np.testing.assert_allclose(predict(found, x), y, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["v3_dense", "v3_pictures", "v3_series"])
+def test_keras_files_of_qkeras_v3_predict_as_it_does(name: str) -> None:
+    x, y = _golden(name)
+    path = GOLDEN / f"{name}.keras"
+    np.testing.assert_allclose(predict(read_qkeras(path), x), y, atol=1e-6)
+    recipe = stored_recipe(path)
+    assert recipe is not None and len(recipe.layers) >= 3
+    recipe.check(inspect_model(path))
+    assert len(np.unique(y)) > 20
+
+
 def test_a_plain_keras_2_file_loads() -> None:
     x, y = _golden("plain")
     np.testing.assert_allclose(predict(load_model(GOLDEN / "plain.h5"), x), y, atol=1e-6)
