@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import WorkerDiedError
+from core.errors import Cancelled, WorkerDiedError
 from core.events import Monitor
 from core.quant.recipe import Recipe
 from core.search.space import SearchSpace
@@ -28,19 +28,20 @@ RETRIES = 2
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker builds its program from."""
+    """What a worker builds its program from; `way` as of `Program`."""
 
     model: str
     data: str
     space: SearchSpace
     learning_rate: float = 5e-3
     batch_size: int = 512
+    way: str = ""
 
 
 class Pool:
     """Runs trainer calls in `workers` processes; they end with this process, however it ends.
 
-    A worker that is killed loses its call alone: the call is made again in a new worker.
+    Where a worker is killed those beside it end too; all calls under way are made again in new workers.
     """
 
     def __init__(self, setup: Setup, workers: int = 0) -> None:
@@ -58,25 +59,28 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def warm_up(self) -> list[Future[SearchSpace]]:
-        """Have every worker build its program; each result is the space with its integer bits chosen."""
-        return [self.submit("space") for _ in range(self.workers)]
-
     def submit(self, call: str, *arguments: Any) -> Future[Any]:
-        """One call of the functions below, by name."""
-        return self._executor.submit(_call, call, arguments)
+        """One call of the functions below, by name; in new workers where one of the present ones died."""
+        try:
+            return self._executor.submit(_call, call, arguments)
+        except BrokenProcessPool:
+            self._executor = self._started()
+            return self._executor.submit(_call, call, arguments)
 
-    def each(self, call: str, tasks: Iterable[tuple[Any, tuple[Any, ...]]],
-             monitor: Monitor) -> Iterator[tuple[Any, Any]]:
+    def each(self, call: str, tasks: Iterable[tuple[Any, tuple[Any, ...]]], monitor: Monitor,
+             patient: bool = True) -> Iterator[tuple[Any, Any]]:
         """Make a call for each (key, arguments) as workers come free; gives (key, result, or the exception it raised).
 
-        Stops asking for more when the monitor is stopping, and gives what is still under way.
+        Asks for no more when the monitor is stopping; what is still under way is given, unless not `patient`.
 
         Raises:
+            Cancelled: the user stops the job, and `patient` is False.
             WorkerDiedError: workers die again and again.
         """
         waiting, running, lost = iter(tasks), dict[Future[Any], tuple[Any, tuple[Any, ...]]](), 0
         while True:
+            if monitor.stopping and not patient:
+                raise Cancelled
             while len(running) < self.workers + 1 and not monitor.stopping:
                 task = next(waiting, None)
                 if task is None:
@@ -85,7 +89,7 @@ class Pool:
             if not running:
                 return
             done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-            for future in done:
+            for future in [future for future in running if future in done]:  # as they were asked for
                 task = running.pop(future)
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
@@ -93,15 +97,20 @@ class Pool:
                     if lost > RETRIES * (self.workers + 1):
                         raise WorkerDiedError("the workers of the search died again and again",
                                               remedy="Free some memory, and resume the search") from error
-                    running = self._again(call, [task, *running.values()])
-                    break
-                yield task[0], error or future.result()
+                    running[self.submit(call, *task[1])] = task
+                else:
+                    yield task[0], error or future.result()
 
-    def _again(self, call: str, tasks: Sequence[Any]) -> dict[Future[Any], Any]:
-        """A new executor with everything that was under way."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        self._executor = self._started()
-        return {self.submit(call, *task[1]): task for task in tasks}
+    def all(self, call: str, arguments: Sequence[tuple[Any, ...]], monitor: Monitor) -> list[Any]:
+        """The results of a call for each of the arguments; raises what a call raised, and as `each`, not patient."""
+        found: dict[int, Any] = {}
+        for key, result in self.each(call, enumerate(arguments), monitor, patient=False):
+            if isinstance(result, BaseException):
+                raise result
+            found[key] = result
+        if len(found) < len(arguments):
+            raise Cancelled
+        return [found[number] for number in range(len(arguments))]
 
     def close(self) -> None:
         """End the workers, also in the middle of a call."""
@@ -155,7 +164,8 @@ def _ready() -> Any:
         with contextlib.suppress(RuntimeError):  # TensorFlow is running already
             tf.config.threading.set_intra_op_parallelism_threads(1)
             tf.config.threading.set_inter_op_parallelism_threads(1)
-        _trainer = CompiledTrainer(model, dataset_of(_setup.data), _setup.learning_rate, _setup.batch_size)
+        _trainer = CompiledTrainer(model, dataset_of(_setup.data), _setup.learning_rate, _setup.batch_size,
+                                   _setup.way)
         _trainer.prepare(_setup.space)
     return _trainer
 

@@ -42,6 +42,8 @@ GENERATION, GENERATIONS = 48, 6
 ROUND = 16
 #: a refined candidate is trained for this many times the epochs of a first one
 REFINED = 4
+#: rounds without anything new after which the space counts as exhausted
+BARREN = 3
 
 Point = Mapping[str, int]
 
@@ -61,23 +63,13 @@ def run_staged(project: Project, request: Search, monitor: Monitor) -> list[str]
     budget = Budget(request.trials, request.seconds)
     space = build_space(project.info, project.recipe, request.options, request.frozen)
     with Pool(Setup(str(project.model_path), project.data_reference, space), request.workers) as pool:
-        ready = pool.warm_up()
-        space = patient(ready[0], monitor)
-        facts = pool.submit("facts").result()
+        space = pool.all("space", [()] * pool.workers, monitor)[0]  # each worker builds its program
+        facts = pool.all("facts", [()], monitor)[0]
         monitor.log(f"{pool.workers} workers, {facts['steps']} steps an epoch, each"
                     + "".join(f" {1e3 * seconds:.2f} ms as {way}" for way, seconds in facts["timings"].items())
                     + f"; {facts['way']} it is", source="search")
         study = Study(project.study_url, space, request.method, request.seed)
         return Staged(project, request, monitor, space, study, budget, pool, facts["settings"]).run()
-
-
-def patient(future: Any, monitor: Monitor) -> Any:
-    """A future's result; raises Cancelled as soon as the user stops the job."""
-    while not future.done():
-        time.sleep(0.005)
-        if monitor.stopping:
-            raise Cancelled
-    return future.result()
 
 
 @dataclass
@@ -102,12 +94,15 @@ class Staged:
         try:
             self._adopt()
             self.monitor.stage("shared weights")
-            self.shared = patient(self.pool.submit("share", SHARED_EPOCHS, self.request.seed), self.monitor)
+            self.shared = self.pool.all("share", [(SHARED_EPOCHS, self.request.seed)], self.monitor)[0]
             self.monitor.stage("search")
             self.proxies = Proxies(self.space, self.request.seed, self._proxy_accuracies, self._energy)
             self.proxies.tell(anchors(self.space))
-            while not self._over():
-                self._round()
+            barren = 0
+            while barren < BARREN and not self._over():
+                barren = 0 if self._round() else barren + 1
+            if barren:
+                self.monitor.log("nothing new is found any more: the search ends here")
         except Cancelled:
             self.monitor.log(f"search stopped after {len(self.added)} candidates")
         return self.added
@@ -117,8 +112,11 @@ class Staged:
             values = self.space.encode(candidate.recipe)
             if values is not None and "validation_accuracy" in candidate.training:
                 self._know(values, candidate)
+                if candidate.training.get("epochs", 0) >= self.request.epochs * REFINED:
+                    self.refined.add(point_key(values))
 
-    def _round(self) -> None:
+    def _round(self) -> bool:
+        """Proxies, and training of the best; False where there was nothing new to train."""
         before = len(self.added)
         generations = GENERATIONS if not self.proxies.generations else GENERATIONS // 2
         for _ in range(generations):
@@ -131,8 +129,9 @@ class Staged:
         self._train([(point, None) for point in chosen], self.request.epochs)
         self._train(self._worth_refining(), self.request.epochs * REFINED)
         self.monitor.log(f"{self.proxies.count} proxies scored, {len(self.known)} recipes trained", "debug", "search")
-        if len(self.added) == before and not self._over():
+        if len(self.added) == before:
             self.proxies.restart()
+        return len(self.added) > before
 
     def _worth_refining(self) -> list[tuple[Point, str | None]]:
         """The trained front, as far as it was not trained for long yet."""
@@ -217,11 +216,11 @@ class Staged:
 
     def _proxy_accuracies(self, points: Sequence[Point]) -> np.ndarray:
         parts = [list(points[i::self.pool.workers]) for i in range(self.pool.workers)]
-        futures = [self.pool.submit("proxies", self.shared, part) for part in parts]
         found = np.zeros(len(points))
-        for i, future in enumerate(futures):
-            found[i::self.pool.workers] = patient(future, self.monitor)
+        for i, scores in enumerate(self.pool.all("proxies", [(self.shared, part) for part in parts], self.monitor)):
+            found[i::self.pool.workers] = scores
         return found
+
 
 class Proxies:
     """NSGA-II over points that cost a few milliseconds each.

@@ -1,0 +1,242 @@
+"""The staged search and its workers: what is stored survives whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import WorkerDiedError
+from core.events import CandidateDone, LogLine, Monitor
+from core.loading import dataset_of, model_of
+from core.project import Project
+from core.quant import quantize, weights
+from core.quant.evaluation import evaluate
+from core.quant.recipe import Recipe
+from core.requests import Search
+from core.search import pool, staged
+from core.search.front import candidate_front
+from core.search.pool import Pool, Setup
+from core.search.space import build_space
+from core.search.staged import run_staged
+from tests.core.quant import small
+
+OPTIONS = {"kernel": [f"quantized_bits({bits},0,alpha=1)" for bits in (2, 4, 6)] + ["ternary(alpha='auto_po2')"],
+           "output": ["quantized_relu(4,2)", "quantized_relu(6,3)"]}
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A small model and its events as files."""
+    folder = tmp_path_factory.mktemp("files")
+    data = small.dataset(1200)
+    small.network().save(folder / "model.keras")
+    np.savez(folder / "events.npz", X=np.concatenate([data.x_train, data.x_val, data.x_test]),
+             y=np.concatenate([data.y_train, data.y_val, data.y_test]))
+    return str(folder / "model.keras"), str(folder / "events.npz")
+
+
+@pytest.fixture
+def project(tmp_path, files):
+    with Project.create(tmp_path / "p", *files) as project:
+        yield project
+
+
+class InThisProcess(Pool):
+    """Makes the workers' calls here, at once: the same functions without other processes."""
+
+    def __init__(self, setup, workers=0):
+        self.workers = workers or 1
+        if pool._trainer is None or pool._trainer.asked_for != setup.space:
+            pool._setup, pool._trainer = setup, None
+            pool._ready().asked_for = setup.space
+
+    def submit(self, call, *arguments):
+        future = Future()
+        try:
+            future.set_result(pool._call(call, arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Short stages, without other processes."""
+    monkeypatch.setattr(staged, "Pool", InThisProcess)
+    for name, value in {"SHARED_EPOCHS": 2, "GENERATION": 12, "GENERATIONS": 2, "ROUND": 4}.items():
+        monkeypatch.setattr(staged, name, value)
+    yield
+    pool._trainer = pool._setup = None
+
+
+def request(project, trials=6, **changes):
+    return Search(project=str(project.folder), trials=trials, epochs=1, options=OPTIONS, workers=1, **changes)
+
+
+def recipes(project):
+    return [c.recipe.renamed("").to_json() for c in project.candidates()]
+
+
+def test_candidates_are_stored_before_they_are_told_and_are_what_they_say(project, here):
+    seen = []
+
+    def emit(event):
+        if isinstance(event, CandidateDone):
+            assert Project.open(project.folder).candidate(event.candidate.id) == event.candidate
+            seen.append(event.candidate.id)
+
+    added = run_staged(project, request(project, 9), Monitor(emit))
+    assert added == seen == [f"c{n:04d}" for n in range(1, 10)]
+    stored = project.candidates()
+    assert {c.evaluation.kind for c in stored} == {"trained"}  # proxies are nowhere
+    assert {c.id for c in candidate_front(stored)} <= set(added)
+    assert {c.training["epochs"] for c in stored} == {1, staged.REFINED}
+    for candidate in (stored[0], stored[-1]):
+        model = quantize(model_of(project.model_path), candidate.recipe)
+        weights.load_weights(model, project.weights_path(candidate.id))
+        again = evaluate(model, dataset_of(project.data_reference), "trained")
+        assert again.accuracy == candidate.evaluation.accuracy
+
+
+def test_same_seed_same_candidates(project, tmp_path, here):
+    run_staged(project, request(project, 9), Monitor())
+    with Project.create(tmp_path / "again", project.model_path, project.data_reference) as again:
+        run_staged(again, request(again, 9), Monitor())
+        assert recipes(again) == recipes(project)
+        assert [c.evaluation for c in again.candidates()] == [c.evaluation for c in project.candidates()]
+    with Project.create(tmp_path / "other", project.model_path, project.data_reference) as other:
+        run_staged(other, request(other, 9, seed=1), Monitor())
+        assert recipes(other) != recipes(project)
+
+
+def test_stopped_and_resumed_without_doing_anything_twice(project, here):
+    told = []
+    monitor = Monitor(lambda e: told.append(e) if isinstance(e, CandidateDone) else None,
+                      cancelled=lambda: len(told) >= 3)
+    first = run_staged(project, request(project, 9), monitor)
+    assert [e.candidate.id for e in told] == first == [c.id for c in project.candidates()]
+    assert 3 <= len(first) < 9
+    run_staged(project, request(project, 5), Monitor())
+    assert len(project.candidates()) == len(first) + 5
+    done = [(c.recipe.renamed("").to_json(), c.training["epochs"]) for c in project.candidates()]
+    assert len(set(done)) == len(done)
+
+
+def test_an_exhausted_space_ends_the_search(project, here):
+    few = Search(project=str(project.folder), trials=50, epochs=1, workers=1, frozen=["first", "second"],
+                 options={"kernel": OPTIONS["kernel"][:3]})
+    logged = []
+    added = run_staged(project, few, Monitor(logged.append))
+    assert len(added) <= 6
+    assert len(set(recipes(project))) == 3
+    assert any(isinstance(e, LogLine) and "ends here" in e.text for e in logged)
+
+
+# -- real processes --------------------------------------------------------------------------------------
+
+
+def children(parent: int) -> list[int]:
+    """Running processes whose parent is this one."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, owner = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(owner) == parent and state != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_killed_worker_loses_nothing(files):
+    space = build_space(small_info(files), Recipe(), OPTIONS)
+    wanted = [space.decode(space.uniform(bits)) for bits in (2, 4, 6)]
+    tasks = [(n, (recipe, 0, 4, None, None)) for n, recipe in enumerate(wanted)]
+    with Pool(Setup(files[0], files[1], space, batch_size=128, way="graph"), 1) as workers:
+        results = {}
+        for key, result in workers.each("train", tasks, Monitor()):
+            results[key] = result
+            if len(results) == 1:  # the next is under way
+                os.kill(next(iter(workers._executor._processes)), signal.SIGKILL)
+        assert sorted(results) == [0, 1, 2]
+        again = workers.all("train", [task[1] for task in tasks], Monitor())
+        assert [r.evaluation for r in again] == [results[n].evaluation for n in range(3)]
+        processes = list(workers._executor._processes)
+    wait_for(lambda: not any(map(alive, processes)), 10)
+
+
+def small_info(files):
+    from core.model_io import inspect_model
+
+    return inspect_model(files[0])
+
+
+def test_workers_that_cannot_live_are_an_error(files, monkeypatch):
+    space = build_space(small_info(files), Recipe(), OPTIONS)
+    monkeypatch.setattr(pool, "_call", os.execv)  # the worker becomes a program that ends at once
+    with Pool(Setup(files[0], files[1], space), 1) as workers, pytest.raises(WorkerDiedError):
+        workers.all("/bin/false", [("false",)], Monitor())
+
+
+_SEARCH = """
+import sys
+from core.events import Monitor
+from core.project import Project
+from core.search import staged
+from tests.core.search.test_staged import request
+if __name__ == "__main__":
+    staged.SHARED_EPOCHS = staged.GENERATIONS = 1
+    with Project.open(sys.argv[1]) as project:
+        staged.run_staged(project, request(project, 1000), Monitor())
+"""
+
+
+def test_a_killed_search_leaves_no_workers_and_is_resumed(project, tmp_path, here):
+    script = tmp_path / "search.py"
+    script.write_text(_SEARCH)
+    project.close()
+    search = subprocess.Popen([sys.executable, str(script), str(project.folder)], cwd=ROOT,
+                              env={**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        wait_for(lambda: len(list((project.folder / "candidates").glob("c*"))) >= 4 or search.poll() is not None)
+        assert search.poll() is None
+        workers = children(search.pid)
+    finally:
+        search.kill()
+        search.wait()
+    assert workers
+    wait_for(lambda: not any(map(alive, workers)), 10)
+    with Project.open(project.folder) as again:
+        before = again.candidates()
+        assert len(before) >= 3  # the last may be unfinished
+        assert all(again.weights_path(c.id).exists() for c in before)
+        added = run_staged(again, request(again, 3), Monitor())
+        assert len(added) == 3
+        assert not {c.id for c in before} & set(added)
+        assert again.candidates()[:len(before)] == before
