@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.dataset import Dataset, bundled_path, load_dataset
 from core.model_files import open_model
-from core.quant.qkeras_names import is_qkeras, recipe_of
+from core.quant.qkeras_names import is_hgq, is_qkeras, recipe_of
 from core.quant.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -71,6 +71,10 @@ def _loaded(path: Path) -> keras.Model:
     from core.model_io import load_model
 
     stored = open_model(path, weights=False)
+    if is_hgq(stored.config):
+        from core.quant.hgq_io import read_hgq
+
+        return read_hgq(path)
     if is_qkeras(stored.config):
         from core.quant.qkeras_io import read_split
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core.errors import ModelFileError, QuantizerError
-from core.model_safety import OUR_FUNCTIONS
+from core.model_safety import OUR_FUNCTIONS, named_objects
 from core.model_safety import PACKAGE as OURS
 from core.quant.quantizers import REPLACES
 from core.quant.recipe import OUTPUT, LayerRecipe, Recipe
@@ -49,8 +49,7 @@ def is_qkeras(config: Mapping[str, Any]) -> bool:
 
 def _is_theirs(item: Mapping[str, Any]) -> bool:
     name = str(item.get("registered_name") or "")
-    return item.get("class_name") in CLASSES and not name.startswith(OURS) and \
-        not str(item.get("module") or "").startswith("hgq")
+    return item.get("class_name") in CLASSES and not name.startswith(OURS) and not of_hgq(item)
 
 
 def _items(config: Mapping[str, Any]) -> Iterator[Config]:
@@ -59,6 +58,17 @@ def _items(config: Mapping[str, Any]) -> Iterator[Config]:
     for item in layers if isinstance(layers, list) else []:
         if isinstance(item, dict):
             yield item
+
+
+def is_hgq(config: Mapping[str, Any]) -> bool:
+    """True for the configuration of a model with a layer of HGQ2's."""
+    return any(of_hgq(item) for item in named_objects(dict(config)))
+
+
+def of_hgq(item: Mapping[str, Any]) -> bool:
+    """True for an object of HGQ2's."""
+    return str(item.get("registered_name") or "").startswith("hgq>") or \
+        str(item.get("module") or "").split(".")[0] == "hgq"
 
 
 def translated(config: Config) -> Config:
