@@ -116,7 +116,8 @@ def best_integers(sample: Sample, spec: QuantizerSpec, method: str = "mse",
 def _least_error(sample: Sample, spec: QuantizerSpec) -> np.ndarray:
     largest = sample.largest
     tops = np.ceil(np.log2(largest, where=largest > 0, out=np.zeros_like(largest))).clip(LOWEST, HIGHEST)
-    tried = np.arange(max(int(tops.min()) - DEPTH, LOWEST), int(tops.max()) + 1)
+    # one more than holds the largest: a type of few bits may then round to it, where it would have clipped
+    tried = np.arange(max(int(tops.min()) - DEPTH, LOWEST), int(tops.max()) + 2)
     chosen = quantizer(spec)
     losses = np.stack([np.square(np.asarray(chosen(sample.given, integer=int(integer))) - sample.wanted).mean(axis=0)
                        for integer in tried])
