@@ -63,6 +63,7 @@ def run_staged(project: Project, request: Search, monitor: Monitor) -> list[str]
     budget = Budget(request.trials, request.seconds)
     space = build_space(project.info, project.recipe, request.options, request.frozen)
     with Pool(Setup(str(project.model_path), project.data_reference, space), request.workers) as pool:
+        monitor.stage("compile")
         space = pool.all("space", [()] * pool.workers, monitor)[0]  # each worker builds its program
         facts = pool.all("facts", [()], monitor)[0]
         monitor.log(f"{pool.workers} workers, {facts['steps']} steps an epoch, each"
