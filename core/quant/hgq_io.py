@@ -22,8 +22,9 @@ from core.quant.qkeras_names import of_hgq
 #: HGQ2's layers that have a form here
 LAYERS = ("QDense", "QConv1D", "QConv2D", "QEinsumDense")
 _DROPPED = ("ebops_factor", "kq_conf", "bq_conf", "iq_conf", "oq_conf", "beta0", "enable_ebops", "enable_iq",
-            "enable_oq", "parallelization_factor", "quantization_config", "lora_rank", "kernel_initializer", "bias_initializer",
-            "kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint", "activity_regularizer")
+            "enable_oq", "parallelization_factor", "quantization_config", "lora_rank", "kernel_initializer",
+            "bias_initializer", "kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint",
+            "activity_regularizer")
 _ROUNDING = {"TRN": keras.ops.floor, "RND": lambda x: keras.ops.floor(x + 0.5), "RND_CONV": keras.ops.round}
 _OVERFLOW = ("WRAP", "SAT", "SAT_SYM")
 
