@@ -85,21 +85,31 @@ def read_hgq(path: Path | str) -> keras.Model:
     path = Path(path)
     stored = open_model(path, weights=False)
     refuse_code(stored.config, path.name)
-    for item in named_objects(stored.config):
-        doubt = "" if of_hgq(item) else unknown_reason(item)
-        if doubt:
-            raise ModelFileError(f"{path.name} cannot be loaded", doubt, "Use layers of Keras and HGQ2 alone")
+    _refuse(stored.config, path.name)
     try:
         import hgq  # noqa: F401  registers its classes
     except ImportError:
         raise ModelFileError(f"{path.name} was made with HGQ2, which is not installed",
                              remedy="Install it with: python -m pip install hgq2") from None
+    _refuse(stored.config, path.name, registered=True)
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises nearly anything for a file it does not like
         raise ModelFileError(f"Keras cannot load {path.name}", reason(error),
                              "Save the model again with HGQ2 0.2") from error
     return converted(model)
+
+
+def _refuse(config: dict[str, Any], name: str, registered: bool = False) -> None:
+    """Nothing but Keras's classes and those HGQ2 registers may be built; the second can be known once it is there."""
+    for item in named_objects(config):
+        doubt = unknown_reason(item)
+        own = f"hgq>{item['class_name']}"
+        if of_hgq(item) and item.get("registered_name") == own:
+            known = not registered or keras.saving.get_registered_object(own) is not None
+            doubt = "" if known else f"HGQ2 has no class {item['class_name']}"
+        if doubt:
+            raise ModelFileError(f"{name} cannot be loaded", doubt, "Use layers of Keras and HGQ2 alone")
 
 
 def converted(model: Any) -> keras.Model:

@@ -13,7 +13,7 @@ import numpy as np
 from core.errors import ModelFileError
 from core.files import write_atomically
 from core.model_files import StoredModel, Variable, hdf5, layer_variables, open_model, reason
-from core.model_safety import refuse_code
+from core.model_safety import refuse_code, refuse_unknown
 from core.quant import qkeras_functions  # noqa: F401  registers QKeras's functions
 from core.quant.build import unquantized
 from core.quant.layers import QAdaptiveActivation
@@ -62,6 +62,7 @@ def model_of(stored: StoredModel, name: str) -> keras.Model:
     """The quantized model of a file that was read, with its weights where they were read too."""
     refuse_code(stored.config, name)
     config = translated(stored.config)
+    refuse_unknown(config, name)
     kind: Any = keras.Sequential if config["class_name"] == "Sequential" else keras.Model
     inner = config["config"]
     if isinstance(inner, list):

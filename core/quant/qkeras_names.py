@@ -79,7 +79,12 @@ def translated(config: Config) -> Config:
     """
     config = copy.deepcopy(config)
     for item in _items(config):
-        _translate(item)
+        try:
+            _translate(item)
+        except (KeyError, TypeError, AttributeError, IndexError):
+            raise ModelFileError(f"a layer of the class {item.get('class_name')!r:.40} cannot be read",
+                                 "its description is not one that QKeras writes",
+                                 "Save it again with QKeras 0.9 or qkeras-v3") from None
     return config
 
 
