@@ -165,19 +165,23 @@ def search(project: ProjectFolder,
                help="kernel=quantized_bits(4,alpha=1): a quantizer to choose from; repeat. None: the default space."),
            ] = None,
            freeze: Annotated[list[str] | None, typer.Option(help="A layer to leave as it is; repeat.")] = None,
+           autoqkeras: Annotated[Path | None, typer.Option(
+               help="A file with AutoQKeras's quantization_config and limit; takes the place of --option.")] = None,
            model: Annotated[Path | None, typer.Option(help="Make the project from this model.")] = None,
            data: Data = "jets", json: Json = False) -> None:
     """Search for the Pareto front of accuracy against energy; goes on where an earlier search ended."""
     with console.output(json) as out:
         from app.report import front_points
         from core.project import Project
+        from core.search.autoqkeras import read_file
 
         if trials is None and seconds is None:
             trials = 20
+        config, limit = read_file(autoqkeras) if autoqkeras else ({}, {})
         folder = _ensure_project(project, model, data)
         added = console.run(requests.Search(
             project=str(folder), method=method, trials=trials, seconds=seconds, epochs=epochs, seed=seed,
-            options=_options(option or []), frozen=freeze or []), out)
+            options=_options(option or []), frozen=freeze or [], quantization_config=config, limit=limit), out)
         with Project.open(folder) as opened:
             candidates = opened.candidates()
         front = front_points(candidates)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from core.quant.recipe import Recipe
@@ -63,6 +65,7 @@ class Search(msgspec.Struct, frozen=True, tag=True):
     `options` maps a parameter type ("kernel", "bias", "output") to the quantizer strings it may take;
     empty: the default space. `frozen` names layers that keep the base recipe's quantizers. `workers` is the
     number of processes of a staged search (0: one a core); with one, the same seed gives the same candidates.
+    `quantization_config` and `limit` are AutoQKeras's (see `core.search.autoqkeras`) in the place of `options`.
     """
 
     project: str
@@ -74,6 +77,8 @@ class Search(msgspec.Struct, frozen=True, tag=True):
     options: dict[str, list[str]] = {}
     frozen: list[str] = []
     workers: int = 0
+    quantization_config: dict[str, dict[str, float]] = {}
+    limit: dict[str, Any] = {}
 
 
 class Export(msgspec.Struct, frozen=True, tag=True):

@@ -13,6 +13,7 @@ from core.events import Event, LogLine, Monitor, Progress
 from core.project import Project, now
 from core.quant.calibration import Calibration
 from core.requests import Search
+from core.search.autoqkeras import autoqkeras_space
 from core.search.samplers import check_method
 from core.search.space import SearchSpace, anchors, build_space, switchable
 from core.search.study import Proposal, Study
@@ -102,18 +103,26 @@ def check_request(request: Search, project: Project) -> None:
     if request.epochs < 0:
         raise SearchError("the number of epochs is below 0", remedy="Give 0 or more")
     project.require_writable()
-    build_space(project.info, project.recipe, request.options, request.frozen)
+    requested_space(project, request)
+
+
+def requested_space(project: Project, request: Search) -> SearchSpace:
+    """The request's space, open integer bits as they are; AutoQKeras's settings come before `options`."""
+    if request.quantization_config or request.limit:
+        return autoqkeras_space(project.info, project.recipe, request.quantization_config, request.limit,
+                                request.frozen)
+    return build_space(project.info, project.recipe, request.options, request.frozen)
 
 
 def search_space(project: Project, request: Search, trainer: Trainer) -> SearchSpace:
     """The request's space with its open integer bits chosen on the float model."""
-    space = build_space(project.info, project.recipe, request.options, request.frozen)
+    space = requested_space(project, request)
     return space.resolved(Calibration(trainer.samples()).integer) if space.has_open else space
 
 
 def compilable(project: Project, request: Search) -> bool:
     """True where one compiled program can train every recipe of the request's space."""
-    space = build_space(project.info, project.recipe, request.options, request.frozen)
+    space = requested_space(project, request)
     pruned = any(entry.sparsity for entry in space.base.layers.values())
     return not pruned and switchable({(c.layer, c.parameter): c.options for c in space.choices})
 

@@ -22,6 +22,8 @@ from core.quant.spec import QuantizerSpec, parse
 RELU_KINDS = frozenset({"quantized_relu", "quantized_relu_po2"})
 OUTPUT_ONLY = RELU_KINDS | {"quantized_tanh", "quantized_sigmoid", "quantized_hswish"}
 KERNEL = "kernel"
+#: where a quantizer may be the activation itself
+STANDING = frozenset({OUTPUT, "activation", "recurrent_activation"})
 #: parameter types that take the options of "kernel" when they have none of their own
 KERNEL_LIKE = ("recurrent_kernel", "depthwise", "pointwise")
 PARAMETER_TYPES = (KERNEL, *KERNEL_LIKE, "bias", "gamma", "beta", "mean", "variance", OUTPUT)
@@ -165,7 +167,7 @@ def build_space(info: ModelInfo, base: Recipe, options: Mapping[str, Sequence[st
             chosen.setdefault(parameter, chosen[KERNEL])
     pairs = [(layer, parameter) for layer in info.layers if layer.name not in frozen
              for parameter in layer.quantizable if parameter in chosen]
-    choices = [Choice(layer.name, parameter, _fitting(layer, parameter, chosen[parameter]))
+    choices = [Choice(layer.name, parameter, fitting(layer, parameter, chosen[parameter]))
                for layer, parameter in pairs]
     choices = [choice for choice in choices if choice.options]
     if not choices:
@@ -187,7 +189,7 @@ def _check_options(options: Mapping[str, Sequence[str]]) -> None:
                                      remedy="Use it for outputs, and a kind such as quantized_bits here")
 
 
-def _fitting(layer: LayerInfo, parameter: str, texts: Sequence[str]) -> tuple[str, ...]:
+def fitting(layer: LayerInfo, parameter: str, texts: Sequence[str]) -> tuple[str, ...]:
     """The options that fit one parameter of one layer, without repeats; none where it is best left alone."""
     if parameter == OUTPUT:
         if not layer.is_relu and layer.class_name not in ACTIVATIONS:
@@ -200,7 +202,7 @@ def switchable(options: Mapping[tuple[str, str], Iterable[str]]) -> bool:
     """False where some options of one output are its activation themselves and others come after it."""
     for (_, parameter), texts in options.items():
         standing = {REPLACES.get(parse(text).kind) for text in texts}
-        if parameter == OUTPUT and len(standing) > 1:
+        if parameter in STANDING and len(standing) > 1:
             return False
     return True
 

@@ -26,10 +26,10 @@ from core.errors import Cancelled, QuantiscopeError, SearchError
 from core.events import Monitor
 from core.project import Project, now
 from core.requests import Search
-from core.search.engine import MAX_FAILURES, Budget, check_request, compilable, objectives, point_key
+from core.search.engine import MAX_FAILURES, Budget, check_request, compilable, objectives, point_key, requested_space
 from core.search.front import Front
 from core.search.pool import Pool, Setup
-from core.search.space import SearchSpace, anchors, build_space
+from core.search.space import SearchSpace, anchors
 from core.search.study import Study
 from core.search.trainer import Trained
 from core.versions import versions
@@ -61,7 +61,7 @@ def run_staged(project: Project, request: Search, monitor: Monitor) -> list[str]
                           "an output mixes kinds that are its activation with others, or a layer is to be pruned",
                           "Search by nsga2, or give each output one sort of quantizer")
     budget = Budget(request.trials, request.seconds)
-    space = build_space(project.info, project.recipe, request.options, request.frozen)
+    space = requested_space(project, request)
     with Pool(Setup(str(project.model_path), project.data_reference, space), request.workers) as pool:
         monitor.stage("compile")
         space = pool.all("space", [()] * pool.workers, monitor)[0]  # each worker builds its program
