@@ -66,6 +66,10 @@ class Search(msgspec.Struct, frozen=True, tag=True):
     empty: the default space. `frozen` names layers that keep the base recipe's quantizers. `workers` is the
     number of processes of a staged search (0: one a core); with one, the same seed gives the same candidates.
     `quantization_config` and `limit` are AutoQKeras's (see `core.search.autoqkeras`) in the place of `options`.
+
+    A gradient search trains one network for `epochs` and needs no `trials` nor `seconds`; `granularity` is that
+    of its weights' widths, "tensor", "channel" or "weight"; `beta` are the weights of EBOPs in its loss at the
+    start and the end, empty to choose them by the model's EBOPs.
     """
 
     project: str
@@ -79,6 +83,8 @@ class Search(msgspec.Struct, frozen=True, tag=True):
     workers: int = 0
     quantization_config: dict[str, dict[str, float]] = {}
     limit: dict[str, Any] = {}
+    granularity: str = "weight"
+    beta: list[float] = []
 
 
 class Export(msgspec.Struct, frozen=True, tag=True):

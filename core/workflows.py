@@ -156,7 +156,7 @@ def _checkpoint_of(request: requests.Train, project: Project) -> Path:
 def _search(request: requests.Search, monitor: Monitor) -> list[str]:
     with Project.open(request.project) as project:
         from core.search.engine import check_request, compilable, run_search
-        from core.search.samplers import STAGED
+        from core.search.samplers import GRADIENT, STAGED
 
         check_request(request, project)  # refuse before loading TensorFlow
         monitor.stage("load")
@@ -166,6 +166,10 @@ def _search(request: requests.Search, monitor: Monitor) -> list[str]:
 
             return run_staged(project, request, monitor)
         bring_in_tensorflow()
+        if request.method == GRADIENT:
+            from core.search.gradient import run_gradient
+
+            return run_gradient(project, request, model_of(project.model_path), dataset, monitor)
         from core.search.compiled_trainer import CompiledTrainer
         from core.search.keras_trainer import KerasTrainer
 

@@ -44,6 +44,9 @@ INPUT = "input"
 _MANTISSA = 53
 #: HGQ2's cost of a bit in an adder, beside a bit of a comparison or subtraction
 _ADD = 0.65
+#: how HGQ2 joins the widths of what a merge reads, and its cost of a bit: "rest" is the sum without the least
+MERGED = {"Add": ("rest", _ADD), "Average": ("rest", _ADD), "Maximum": ("rest", 1.0), "Minimum": ("rest", 1.0),
+          "Multiply": ("product", 1.0), "Subtract": ("largest", 1.0)}
 #: a layer's second weight and what it meets
 _SECOND = (("pointwise", "between"), ("recurrent_kernel", "state"))
 
@@ -254,13 +257,13 @@ class _Layer:
         """HGQ2's figures for merges of tensors of one shape; none for Concatenate."""
         if self.node.base == "Dot":
             return float(self.node.output_size * dot_terms(self.node) * np.prod([format_width(k) for k in self.inputs]))
-        share = {"Add": _ADD, "Average": _ADD, "Maximum": 1.0, "Minimum": 1.0}.get(self.node.base)
-        if share is None and self.node.base not in ("Multiply", "Subtract"):
+        if self.node.base not in MERGED:
             return 0.0
-        found = [self.widths.get(f"{INPUT}_{number}" if number else INPUT, format_width(kind))
-                 for number, kind in enumerate(self.inputs)]
+        kind, share = MERGED[self.node.base]
+        found = [self.widths.get(f"{INPUT}_{number}" if number else INPUT, format_width(read))
+                 for number, read in enumerate(self.inputs)]
         shape = tuple(side or 1 for side in self.node.layer.output_shape)
         widths = np.stack([np.broadcast_to(np.asarray(width, dtype=np.float64), shape) for width in found])
-        if share is None:
-            return float((widths.prod(axis=0) if self.node.base == "Multiply" else widths.max(axis=0)).sum())
-        return share * float(widths.sum() - widths.min(axis=0).sum())
+        joined = {"rest": lambda: widths.sum(axis=0) - widths.min(axis=0), "product": lambda: widths.prod(axis=0),
+                  "largest": lambda: widths.max(axis=0)}[kind]()
+        return share * float(joined.sum())

@@ -103,6 +103,8 @@ def quantized_bits(ops: Any, x: Tensor, a: Any, bits: Tensor, integer: Tensor, t
     if not isinstance(bits, (int, float)) or bits - signed < 1:  # without a bit beside the sign, only the sign is left
         sign = ops.where(value >= 0, ops.like(1.0, x), ops.like(-1.0 if signed else 0.0, x))
         grid = ops.where(m > 1, grid, sign)
+        if not isinstance(bits, (int, float)):  # only a variable width can be none
+            grid = ops.where(ops.like(bits, x) > 0, grid, ops.like(0.0, x))
     return straight_through(ops, x, grid if alpha is None or alpha == 1 else scale * grid, a), scale
 
 

@@ -13,7 +13,7 @@ from core.dataset import Dataset
 from core.events import Monitor
 from core.quant import weights
 from core.quant.calibration import Calibration, calibration_samples
-from core.quant.objectives import objective_of
+from core.quant.objectives import Objective, objective_of
 from core.quant.recipe import Recipe
 from core.search.program import Program, State, cosine
 from core.search.space import SearchSpace
@@ -114,7 +114,7 @@ class CompiledTrainer:
         kind = "trained" if epochs else "post-training"
         scores = self.program.outputs(best, rows, self._dataset.x_test)
         self.program.install(self._model, best)
-        return Trained(self._judged(scores, kind), figure, weights.weights_of(self._model))
+        return Trained(judged(self._objective, self._dataset, scores, kind), figure, weights.weights_of(self._model))
 
     def state_of(self, trained: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Weights by name, as a candidate stores them, in the order a start wants them."""
@@ -130,14 +130,16 @@ class CompiledTrainer:
     def _figure(self, state: State, rows: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
         return self._objective.figure(x, y, self.program.outputs(state, rows, x))
 
-    def _judged(self, outputs: np.ndarray, kind: str) -> Evaluation:
-        x, y = self._dataset.x_test, self._dataset.y_test
-        kept = self._objective.trains_on(y)
-        loss = None
-        if kept.any() and not self._objective.draws:
-            _, targets = self._objective.batch(x[kept], y[kept], training=False)
-            loss = float(np.mean(self._objective.loss(targets, outputs[kept])))
-        return self._objective.evaluation(x, y, outputs, self._dataset.class_names, kind, loss)
+
+def judged(objective: Objective, dataset: Dataset, outputs: np.ndarray, kind: str) -> Evaluation:
+    """What outputs for the test events are worth."""
+    x, y = dataset.x_test, dataset.y_test
+    kept = objective.trains_on(y)
+    loss = None
+    if kept.any() and not objective.draws:
+        _, targets = objective.batch(x[kept], y[kept], training=False)
+        loss = float(np.mean(objective.loss(targets, outputs[kept])))
+    return objective.evaluation(x, y, outputs, dataset.class_names, kind, loss)
 
 
 def _options(space: SearchSpace) -> dict[Place, tuple[str, ...]]:

@@ -14,10 +14,11 @@ from core.project import Project, now
 from core.quant.calibration import Calibration
 from core.requests import Search
 from core.search.autoqkeras import autoqkeras_space
-from core.search.samplers import check_method
+from core.search.samplers import GRADIENT, check_method
 from core.search.space import SearchSpace, anchors, build_space, switchable
 from core.search.study import Proposal, Study
 from core.search.trainer import Trained, Trainer
+from core.search.widths import check_widths
 from core.versions import versions
 
 #: failures in a row after which the cause is not the candidate
@@ -96,13 +97,16 @@ def run_search(project: Project, request: Search, trainer: Trainer, monitor: Mon
 def check_request(request: Search, project: Project) -> None:
     """Raise what `run_search` would raise for a request that cannot be carried out; needs no TensorFlow."""
     check_method(request.method)
-    if request.trials is None and request.seconds is None:
+    if request.trials is None and request.seconds is None and request.method != GRADIENT:
         raise SearchError("the search has no budget", remedy="Give a number of candidates or of seconds")
     if (request.trials is not None and request.trials < 1) or (request.seconds is not None and not request.seconds > 0):
         raise SearchError("the budget of the search is not above 0", remedy="Give at least one candidate")
     if request.epochs < 0:
         raise SearchError("the number of epochs is below 0", remedy="Give 0 or more")
     project.require_writable()
+    if request.method == GRADIENT:
+        check_widths(request, project.info, project.recipe)
+        return
     requested_space(project, request)
 
 

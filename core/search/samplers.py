@@ -31,17 +31,21 @@ def _random(seed: int) -> BaseSampler:
 METHODS: dict[str, Callable[[int], BaseSampler]] = {"nsga2": _nsga2, "tpe": _tpe, "random": _random}
 #: shared weights, proxies, then training of the best: `core.search.staged`
 STAGED = "staged"
+#: one training in which the widths are trained too
+GRADIENT = "gradient"
+#: methods that propose in their own way; Optuna has no part in them but to keep what was tried
+OWN = (STAGED, GRADIENT)
 
 
 def check_method(method: str) -> None:
-    """Raise SearchError for a method that is not one of METHODS."""
-    if method not in METHODS and method != STAGED:
-        raise SearchError(f"unknown search method {method!r}", remedy=f"Use one of: {', '.join([STAGED, *METHODS])}")
+    """Raise SearchError for a method that is not one of METHODS or OWN."""
+    if method not in METHODS and method not in OWN:
+        raise SearchError(f"unknown search method {method!r}", remedy=f"Use one of: {', '.join([*OWN, *METHODS])}")
 
 
 def make_sampler(method: str, seed: int) -> BaseSampler:
     """A fresh sampler; what it proposes depends on `seed` and on the study's trials alone."""
     check_method(method)
-    if method == STAGED:
-        return _random(seed)  # it has its own way to propose; the study only keeps what it tried
+    if method in OWN:
+        return _random(seed)  # they have their own way to propose; the study only keeps what they tried
     return METHODS[method](seed)

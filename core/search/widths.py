@@ -1,0 +1,310 @@
+"""Which bit widths of a model are trained, what they cost, and the recipe and weights they end as. numpy alone.
+
+A width is written as fraction bits f and magnitude bits n: values are whole numbers up to 2**n - 1, times
+2**-f. Formats are symmetric, so that n is what EBOPs count (`core.energy.ebops`); where values have a sign it is
+stored besides. A value of no bits is 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from core.candidate import Costs
+from core.energy import graph, price, windows
+from core.energy.bits import quantizer_bits
+from core.energy.ebops import INPUT as READ
+from core.energy.ebops import MERGED, counts, format_width
+from core.energy.pricing import Row
+from core.energy.rules_mac import both_sizes, kernel_name
+from core.energy.settings import published
+from core.energy.types import DataType
+from core.errors import SearchError
+from core.model_info import MOVING, LayerInfo, ModelInfo
+from core.quant.recipe import INPUT, OUTPUT, Recipe
+from core.requests import Search
+
+Array = NDArray[Any]
+#: weights whose widths are trained
+MULTIPLYING = ("kernel", "depthwise", "pointwise", "recurrent_kernel")
+TRAINED = (*MULTIPLYING, "bias")
+GRANULARITIES = ("tensor", "channel", "weight")
+#: classes whose EBOPs depend on the widths of what they read, beside those with a kernel
+_READING = graph.MERGES | {"BatchNormalization"}
+#: a layer's second weight and what it meets
+_MET = {"pointwise": "between", "recurrent_kernel": "state"}
+_RELU, _SIGNED = "quantized_relu(8,0)", "quantized_bits(8,0,symmetric=1,alpha=1)"
+
+
+class Width(NamedTuple):
+    """One parameter or output whose widths are trained; the model's inputs are `core.quant.recipe.INPUT`.
+
+    `shape` is that of the widths: () for one of the whole tensor, (channels,), or that of the weight.
+    """
+
+    layer: str
+    parameter: str
+    granularity: str
+    shape: tuple[int, ...]
+    signed: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(layer, parameter)."""
+        return self.layer, self.parameter
+
+    @property
+    def of_weight(self) -> bool:
+        """True for a weight, False for values that depend on the event."""
+        return self.key != INPUT and self.parameter != OUTPUT
+
+
+class Counted(NamedTuple):
+    """Widths of one `Width` in whole bits: magnitude bits n and fraction bits f, both of its shape."""
+
+    magnitude: Array
+    fraction: Array
+
+    def bits(self, signed: bool) -> Array:
+        """Bits to store a value, its sign included; 0 where it has none."""
+        return np.where(self.magnitude > 0, self.magnitude + int(signed), 0)
+
+    @property
+    def integer(self) -> Array:
+        """Integer bits without the sign."""
+        return np.where(self.magnitude > 0, self.magnitude - self.fraction, 0)
+
+
+class Term(NamedTuple):
+    """EBOPs of one weight: sum of uses * its widths * widths of what it meets.
+
+    `weight` and `read` are keys of widths, or None where the number is in `weight_bits` or `read_bits`. `uses`
+    broadcasts to `shape`, that of the weight.
+    """
+
+    weight: tuple[str, str] | None
+    weight_bits: float
+    read: tuple[str, str] | None
+    read_bits: float
+    uses: Array
+    shape: tuple[int, ...]
+
+
+class Read(NamedTuple):
+    """EBOPs of values that meet no trained weight: `uses` times the widths of what a layer reads, joined by `kind`.
+
+    `kind` is "sum" of one input, "rest" (sum without the least), "product" or "largest" of several. Each of `reads`
+    is a key of widths, or a number of bits.
+    """
+
+    kind: str
+    reads: tuple[tuple[str, str] | float, ...]
+    uses: float
+
+
+def plan(info: ModelInfo, base: Recipe, granularity: str = "weight", frozen: Sequence[str] = ()) -> tuple[Width, ...]:
+    """The widths to train: of all kernels and biases, of what they multiply, and of the model's inputs.
+
+    Args:
+        info: the model.
+        base: keeps what is not trained.
+        granularity: of weights: "tensor", "channel" or "weight". Values of events have one width a tensor.
+        frozen: layers that keep the base recipe's quantizers.
+
+    Raises:
+        SearchError: there is no such granularity, or nothing to train.
+    """
+    if granularity not in GRANULARITIES:
+        raise SearchError(f"there are no widths by {granularity!r}", remedy=f"Use one of: {', '.join(GRANULARITIES)}")
+    found = [Width(*INPUT, "tensor", (), True)]
+    for layer in info.layers:
+        if layer.name in frozen:
+            continue
+        for parameter in layer.quantizable:
+            weight = layer.weight(parameter)
+            if parameter in TRAINED and weight is not None:
+                shape = {"tensor": (), "channel": weight.shape[-1:], "weight": weight.shape}[granularity]
+                found.append(Width(layer.name, parameter, granularity, shape, True))
+        if OUTPUT in layer.quantizable and _is_read(info, layer):
+            found.append(Width(layer.name, OUTPUT, "tensor", (), not layer.is_relu))
+    if not any(width.of_weight for width in found):
+        raise SearchError("there are no widths to train", "no layer that is not frozen has a kernel or bias",
+                          "Unfreeze a layer")
+    return tuple(found)
+
+
+def check_widths(request: Search, info: ModelInfo, base: Recipe) -> None:
+    """Raise SearchError for a gradient search that cannot be carried out."""
+    plan(info, base, request.granularity, request.frozen)
+    if request.epochs < 1:
+        raise SearchError("a gradient search needs at least one epoch")
+    if request.beta and (len(request.beta) != 2 or not 0 < request.beta[0] <= request.beta[1] < math.inf):
+        raise SearchError("the weights of the cost do not grow from above 0",
+                          remedy="Give two numbers for beta, that of the start first")
+
+
+def _is_read(info: ModelInfo, layer: LayerInfo) -> bool:
+    """True where a layer behind this one multiplies, adds or averages its output, moved or not in between."""
+    waiting, seen = [layer.name], set[str]()
+    while waiting:
+        name = waiting.pop()
+        for other in info.layers:
+            if name not in other.inbound or other.name in seen:
+                continue
+            seen.add(other.name)
+            if _reads(other):
+                return True
+            if graph.base_class(other.class_name) in MOVING:
+                waiting.append(other.name)
+    return False
+
+
+def _reads(layer: LayerInfo) -> bool:
+    base = graph.base_class(layer.class_name)
+    return base in _READING or "AveragePooling" in base or any(w.parameter in TRAINED for w in layer.weights)
+
+
+def start_recipe(base: Recipe, widths: Sequence[Width]) -> Recipe:
+    """The base recipe with quantizers wherever widths are trained, all of 8 bits."""
+    recipe = base
+    for width in widths:
+        text = _SIGNED if width.signed else _RELU
+        recipe = msgspec.structs.replace(recipe, input=text) if width.key == INPUT else \
+            recipe.with_quantizer(*width.key, text)
+    return recipe
+
+
+def recipe_of(base: Recipe, widths: Sequence[Width], counted: Mapping[tuple[str, str], Counted], name: str) -> Recipe:
+    """The recipe of trained widths.
+
+    A width of a tensor of values is written into its quantizer. Those of weights are variables, stored with the
+    weights; the quantizer that stands beside them names the most bits and the most integer bits among them.
+    """
+    recipe = base.renamed(name)
+    for width in widths:
+        found = counted[width.key]
+        bits = max(int(found.bits(width.signed).max()), 1 + width.signed)
+        used = found.magnitude > 0
+        integer = int(found.integer[used].max()) if used.any() else 0
+        text = f"quantized_bits({bits},{integer},symmetric=1,alpha=1)" if width.signed \
+            else f"quantized_relu({bits},{integer})"
+        if width.key == INPUT:
+            recipe = msgspec.structs.replace(recipe, input=text)
+            continue
+        recipe = recipe.with_quantizer(*width.key, text)
+        if width.of_weight:
+            entry = recipe.layers[width.layer]
+            recipe = recipe.with_layer(width.layer, msgspec.structs.replace(
+                entry, widths={**entry.widths, width.parameter: width.granularity}))
+    return recipe
+
+
+# -- what they cost ------------------------------------------------------------------------------------------
+
+
+class Ebops:
+    """EBOPs as sums of products of trained widths: the terms of a gradient, and of the exact count.
+
+    Args:
+        info: the model.
+        recipe: gives the widths that are not trained.
+        widths: those that are.
+    """
+
+    def __init__(self, info: ModelInfo, recipe: Recipe, widths: Sequence[Width]) -> None:
+        self._info = info
+        self._keys = {width.key for width in widths}
+        self._nodes = graph.build(info, published())
+        #: one for each weight that multiplies
+        self.terms: list[Term] = []
+        #: one for each merge, pooling and normalization
+        self.values: list[Read] = []
+        #: by key of a bias how many of its values are added: EBOPs are that times their mean width
+        self.biases: dict[tuple[str, str], float] = {}
+        #: keys of the widths each layer reads, None for those that are not trained, by layer
+        self.reads: dict[str, list[tuple[str, str] | None]] = {}
+        for node, row in zip(self._nodes, price(info, recipe).rows, strict=True):
+            self.reads[node.layer.name] = [self._source(parent) for parent in node.parents]
+            self._add(node, row)
+            self._add_values(node, row)
+
+    def _add(self, node: graph.Node, row: Row) -> None:
+        name = node.layer.name
+        for parameter in MULTIPLYING:
+            weight = node.layer.weight(parameter)
+            if weight is None or parameter not in node.layer.quantizable:
+                continue
+            own = (name, parameter) if (name, parameter) in self._keys else None
+            first = parameter == kernel_name(node.base)
+            met = row.inputs[0] if first else row.types.get(_MET[parameter])
+            kind = row.types.get("weight" if first else parameter)
+            self.terms.append(Term(own, _width(kind), self.reads[name][0] if first else None, _width(met),
+                                   _uses(node, parameter, weight.shape), weight.shape))
+        bias = node.layer.weight("bias")
+        if bias is not None and (name, "bias") in self._keys:
+            self.biases[name, "bias"] = float(counts(node).bias)
+
+    def _add_values(self, node: graph.Node, row: Row) -> None:
+        reads = tuple(key or _width(kind) for key, kind in zip(self.reads[node.layer.name], row.inputs, strict=True))
+        if node.base == "BatchNormalization":
+            self.values.append(Read("sum", reads, node.output_size * _width(row.types.get("gamma"))))
+        elif "Pool" in node.base:
+            self.values.append(Read("sum", reads, float(node.input_sizes[0])))
+        elif len(reads) > 1 and node.base in MERGED:
+            kind, share = MERGED[node.base]
+            self.values.append(Read(kind, reads, share * node.output_size))
+
+    def _source(self, parent: int) -> tuple[str, str] | None:
+        """Key of the widths of what a node gives, None where they are not trained."""
+        while parent >= 0:
+            node = self._nodes[parent]
+            if (node.layer.name, OUTPUT) in self._keys:
+                return node.layer.name, OUTPUT
+            if node.base not in MOVING:
+                return None
+            parent = node.parents[0]
+        return INPUT
+
+    def priced(self, recipe: Recipe, counted: Mapping[tuple[str, str], Counted]) -> Costs:
+        """The price of trained widths.
+
+        EBOPs and parameter bits are those of the widths themselves; energies take for each tensor the most bits of
+        any of its values, as `recipe_of` writes them.
+        """
+        known: dict[str, dict[str, Array]] = {
+            name: {f"{READ}_{number}" if number else READ: counted[key].magnitude.astype(float)
+                   for number, key in enumerate(keys) if key} for name, keys in self.reads.items()}
+        stored = 0
+        for key, found in counted.items():
+            layer = self._info.find(key[0])
+            weight = layer.weight(key[1]) if layer else None
+            if weight is None:
+                continue
+            known[key[0]][key[1]] = np.broadcast_to(found.magnitude, weight.shape).astype(float)
+            spec = recipe.spec(*key)
+            assert spec is not None
+            stored += int(np.broadcast_to(found.bits(True), weight.shape).sum()) - quantizer_bits(spec) * weight.size
+        costs = price(self._info, recipe, widths=known).costs
+        return msgspec.structs.replace(costs, parameter_bits=costs.parameter_bits + stored)
+
+
+def _width(kind: DataType | None) -> float:
+    return float(format_width(kind)) if kind is not None else 0.0
+
+
+def _uses(node: graph.Node, parameter: str, shape: tuple[int, ...]) -> Array:
+    """How often each value of a weight multiplies, broadcast to its shape."""
+    first = parameter == kernel_name(node.base)
+    if first and windows.slides(node):
+        met = windows.reads(node, shape, 1.0)  # the same for every channel
+        return met[..., : shape[-2], None]
+    known = counts(node)
+    if first:
+        return np.full((1,) * len(shape), known.first / both_sizes(node, parameter))
+    size = sum(both_sizes(node, name) for name in _MET)
+    return np.full((1,) * len(shape), known.second / size)
