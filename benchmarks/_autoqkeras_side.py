@@ -6,6 +6,7 @@ FOLDER gets `trials.json`, what came of each trial and when, and `<number>.h5` w
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -83,7 +84,7 @@ class Watch(keras.callbacks.Callback):
         state["trials"].append({
             "seconds": ended - Watch.begun, "epochs": self.count, "validation_accuracy": self.best,
             "test_accuracy": float((predicted == Watch.y_test).mean()), "energy": float(state["energy"]),
-            "quantizers": quantizers(self.model)})
+            "load": os.getloadavg()[0], "quantizers": quantizers(self.model)})
         Watch.begun += time.perf_counter() - ended  # our watching is not its time
         print(number, state["trials"][-1]["seconds"], self.best, state["energy"], file=sys.stderr, flush=True)
 
@@ -127,6 +128,7 @@ def main() -> None:
     search.fit(data["x_train"], data["y_train"], validation_data=(data["x_val"], data["y_val"]),
                batch_size=settings["batch_size"], epochs=settings["epochs"], verbose=0, callbacks=[Watch()])
     result = {"import_seconds": imported, "seconds": time.perf_counter() - Watch.begun,
+              "cpu_seconds": time.process_time(),
               "versions": {"tensorflow": tf.__version__, "keras": keras.__version__}, "trials": state["trials"]}
     (folder / "trials.json").write_text(json.dumps(result))
 

@@ -6,11 +6,25 @@ STARTED is the time.time() at which the process was asked for, so that start-up 
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+
+def cpu_seconds() -> float:
+    """CPU seconds that this process and its workers have used."""
+    total = sum(os.times()[:4])
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        if int(fields[1]) == os.getpid():
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def main() -> None:
@@ -26,7 +40,7 @@ def main() -> None:
         at = time.time() - started
         if isinstance(event, CandidateDone):
             candidate = event.candidate
-            print(json.dumps({"seconds": at, "accuracy": candidate.evaluation.accuracy,
+            print(json.dumps({"seconds": at, "cpu_seconds": cpu_seconds(), "accuracy": candidate.evaluation.accuracy,
                               "kind": candidate.evaluation.kind, "energy": candidate.costs.energy_pj,
                               "epochs": candidate.training["epochs"]}), flush=True)
         elif isinstance(event, LogLine):
