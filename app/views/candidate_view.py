@@ -35,6 +35,7 @@ class CandidateView(QWidget):
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(26)
         self.table.horizontalHeader().setStretchLastSection(True)
+        self._sized = False
         self.count = QLabel("", self, objectName="candidate_count")
         theme.set_role(self.count, "muted")
         self.apply = QPushButton("Edit this recipe", self, objectName="candidate_apply")
@@ -76,8 +77,9 @@ class CandidateView(QWidget):
         number = self.candidates.rowCount()
         self.count.setText("No candidates yet: start a search, or train the recipe." if not number
                            else f"{number} candidate{'s' if number > 1 else ''}")
-        if number == 1:
+        if number and not self._sized:
             self.table.resizeColumnsToContents()
+        self._sized = number > 0
         self._on_selection()
 
     def _on_apply(self) -> None:
