@@ -130,6 +130,7 @@ def _arguments(name: str, given: Mapping[str, Any]) -> Config:
         kept["axis"] = kept["axis"][0]
     if name.endswith("Batchnorm"):
         kept.pop("axis", None)
+        kept.pop("synchronized", None)
     if name not in ("QConv1D", "QConv2D", "QConv2DBatchnorm"):
         kept.pop("groups", None)
     if name.startswith("QDepthwise"):

@@ -6,6 +6,7 @@ are worth. Each snapshot that no earlier one beats in validation accuracy and EB
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from core.versions import versions
 
 #: beta at the start and end of a run, in units of 1 / EBOPs of the network at the start
 RAMP = (0.02, 8.0)
-LEARNING_RATE = 5e-3
+LEARNING_RATE, LAST_RATE = 5e-3, 1.0
 #: events a step, and steps an epoch at least, where there are few events
 BATCH, STEPS = 1024, 32
 
@@ -84,13 +85,18 @@ class GradientTrainer:
         first, last = self.betas
         return float(first * (last / first) ** (epoch / max(self._epochs, 1)))
 
+    def rate(self, epoch: float) -> float:
+        """The learning rate at a time: a cosine from LEARNING_RATE to a share LAST_RATE of it."""
+        done = epoch / max(self._epochs, 1)
+        return LEARNING_RATE * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
+
     def epoch(self, number: int) -> float:
         """One pass over the training events; the mean loss."""
         program, random = self.program, np.random.default_rng((self._seed, number))
         order = random.permutation(program.events)[: program.steps * program.batch]
         rows = np.zeros((program.steps, 1, 3), np.float32)
         rows[:, 0, 0] = [self.beta(number + step / program.steps) for step in range(program.steps)]
-        rates = np.full(program.steps, LEARNING_RATE, np.float32)
+        rates = np.array([self.rate(number + step / program.steps) for step in range(program.steps)], np.float32)
         self.state, loss = program.train(self.state, rows, rates, order)
         return loss
 

@@ -125,7 +125,7 @@ print("the same")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dense", "sequential", "pictures", "series"])
+@pytest.mark.parametrize("name", QUANTIZED)
 def test_the_original_reads_what_is_written(name: str, tmp_path: Path) -> None:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     from _environments import environment
@@ -140,7 +140,9 @@ def test_the_original_reads_what_is_written(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("old", "new"), [
     ('"class_name": "quantized_bits"', '"class_name": "quantized_evil"'), ('"bits": 4', '"bits": 400'),
-    ('"class_name": "QDense"', '"class_name": "Lambda"')])
+    ('"class_name": "QDense"', '"class_name": "Lambda"'),
+    ('"class_name": "QDense", "config": {', '"class_name": "QDense", "config": [], "x": {'),
+    ('"class_name": "Activation"', '"module": "subprocess", "class_name": "Popen"')])
 def test_what_is_not_understood_is_one_sentence(old: str, new: str, tmp_path: Path) -> None:
     text = (GOLDEN / "dense.json").read_text()
     assert old in text
