@@ -39,7 +39,8 @@ ENGINE = 5
 LIGHT = (
     "core.errors", "core.events", "core.candidate", "core.requests", "core.model_info", "core.dataset", "core.metrics",
     "core.model_io", "core.project", "core.quant", "core.quant.spec", "core.quant.recipe", "core.energy",
-    "core.search", "core.search.space", "core.search.front", "core.hls", "core.hls.report",
+    "core.search", "core.search.space", "core.search.front", "core.search.methods", "core.search.autoqkeras",
+    "core.hls", "core.hls.report",
 )
 
 
