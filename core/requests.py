@@ -103,4 +103,39 @@ class Export(msgspec.Struct, frozen=True, tag=True):
     synthesize: bool = True
 
 
-Request = WarmUp | Evaluate | Train | Search | Export
+class MeasureSensitivity(msgspec.Struct, frozen=True, tag=True):
+    """Quantize one parameter type of one layer at a time, as the recipe says, without training. Result: [Sensitivity].
+
+    Stopped early it gives those that are known by then. On `events` validation events.
+    """
+
+    model: str
+    data: str
+    recipe: Recipe
+    events: int = 10_000
+
+
+class RecordValues(msgspec.Struct, frozen=True, tag=True):
+    """What every layer of the float model gives on some validation events. Result: Recorded."""
+
+    model: str
+    data: str
+    events: int = 2000
+
+
+class Calibrate(msgspec.Struct, frozen=True, tag=True):
+    """Choose a recipe's integer bits from data; its bits stay. Result: Recipe.
+
+    `method` is "mse", "min_max" or "percentile"; `events` are training events; `layers` names those that change,
+    empty: all.
+    """
+
+    model: str
+    data: str
+    recipe: Recipe
+    method: str = "mse"
+    events: int = 2000
+    layers: list[str] = []
+
+
+Request = WarmUp | Evaluate | Train | Search | Export | MeasureSensitivity | RecordValues | Calibrate

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from core import requests
+from core import measurements, requests
 from core.candidate import Candidate, Evaluation
 from core.dataset import Dataset, check_fits
 from core.energy import price
@@ -208,4 +208,7 @@ _JOBS: dict[type, Callable[[Any, Monitor], Any]] = {
     requests.Train: _train,
     requests.Search: _search,
     requests.Export: _export,
+    requests.MeasureSensitivity: measurements.measure_sensitivity,
+    requests.RecordValues: measurements.record_values,
+    requests.Calibrate: measurements.calibrate,
 }

@@ -175,13 +175,14 @@ def check_report(pricer: Pricer, report: CostReport) -> list[AccumulatorCheck]:
     """As `check`, for a price that is already there; `pricer.weights` are the weights."""
     found: list[AccumulatorCheck] = []
     for node, row in zip(pricer.nodes, report.rows, strict=True):
-        if "accumulator" not in row.types or node.base == "BatchNormalization":
-            continue
-        found += _layer(node, row, pricer.weights.get(row.name, {}))
+        found += check_row(node, row, pricer.weights.get(row.name, {}))
     return found
 
 
-def _layer(node: Node, row: Row, weights: Mapping[str, NDArray[Any]]) -> list[AccumulatorCheck]:
+def check_row(node: Node, row: Row, weights: Mapping[str, NDArray[Any]]) -> list[AccumulatorCheck]:
+    """The sums of one priced layer, given its quantized weights by parameter; none for a layer without sums."""
+    if "accumulator" not in row.types or node.base == "BatchNormalization":
+        return []
     first = "depthwise" if "between" in row.types else "kernel"
     kinds = [*row.inputs, *(row.types[name] for name in ("weight", "state", "accumulator") if name in row.types)]
     if any(kind.floating for kind in kinds):

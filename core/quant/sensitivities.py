@@ -14,6 +14,7 @@ from core.dataset import Dataset
 from core.events import Monitor
 from core.model_io import describe_model
 from core.quant.build import quantize
+from core.quant.measures import Sensitivity
 from core.quant.objectives import objective_of
 from core.quant.recipe import INPUT, LayerRecipe, Recipe, merged
 from core.quant.taps import Key, Place, places, tapped
@@ -21,21 +22,6 @@ from core.quant.taps import Key, Place, places, tapped
 #: validation events that are looked at if nothing is said; one standard error of an accuracy then is below 0.5 %
 EVENTS = 10_000
 BATCH = 5_000
-
-
-class Sensitivity(msgspec.Struct, frozen=True):
-    """What quantizing one parameter type of one layer alone does to the task's figure ("accuracy", "AUC", "R2").
-
-    `metric_drop` is the float model's figure minus `metric`, the figure with that one quantized. The inputs
-    have an empty layer and the parameter "input".
-    """
-
-    layer: str
-    parameter: str
-    metric_drop: float
-    metric: float
-    quantizer: str = ""
-    name: str = "accuracy"
 
 
 Wanted = Recipe | Mapping[Key, str] | str
