@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import zipfile
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from core import guard
 from core.errors import DatasetError
+from core.files import open_regular, sha256_of
+from core.npz import MAX_MEMBERS, MAX_RATIO, members, read_npy, unpacks_too_far
 
 #: accepted spellings, compared in lower case
 _FEATURES = ("x", "features", "data")
@@ -26,6 +29,12 @@ ANOMALY_TASKS = ("reconstruction", "vae", "flow")
 TASKS = ("classification", "regression", *ANOMALY_TASKS)
 #: a file may not claim more than this once unpacked, in bytes
 MAX_BYTES = 64 * 2**30
+#: what any file may claim, however small it is: images that are nearly empty compress well
+ALWAYS = 2**30
+#: bytes that a byte of text takes while it is read
+CSV_GROWTH = 32
+#: labels go from 0 to this at most
+MAX_LABEL = 65535
 
 
 @dataclass
@@ -81,18 +90,23 @@ def read_file(path: Path) -> RawData:
         reason = "it is damaged, or not what its name says"
         if "allow_pickle" in str(error):
             reason = "it holds pickled Python objects, which could run code"
+        elif "claims" in str(error):
+            reason = str(error)
         raise DatasetError(f"{path.name} cannot be read", reason, f"Write it again. {_KNOWN}") from error
 
 
 def _read_npz(path: Path) -> RawData:
-    with zipfile.ZipFile(path) as archive:
-        _check_size(path, sum(member.file_size for member in archive.infolist()))
-    with np.load(path, allow_pickle=False) as stored:
-        return _from_arrays(path, {key: partial(stored.__getitem__, key) for key in stored.files})
+    with open_regular(path) as file:
+        return _from_arrays(path, members(file, most_bytes(), ALWAYS))
 
 
 def _read_hdf5(path: Path) -> RawData:
+    if why := guard.examine(path, sha256_of(path)):
+        raise DatasetError(f"{path.name} is refused", why, f"Write it again. {_KNOWN}")
+    claimed = 0
     with h5py.File(path, "r") as stored:
+        if len(stored) > MAX_MEMBERS:
+            raise DatasetError(f"{path.name} holds more than {MAX_MEMBERS} datasets", remedy=_KNOWN)
         found = {}
         for key in stored:
             link = stored.get(key, getlink=True)
@@ -101,7 +115,8 @@ def _read_hdf5(path: Path) -> RawData:
             data = stored[key]
             if data.external or data.is_virtual:
                 raise DatasetError(f"{path.name} refers to other files", remedy="Copy the data into one file")
-            _check_size(path, data.size * data.dtype.itemsize)
+            claimed += (data.size or 0) * data.dtype.itemsize
+            _check_size(path, claimed)
             text = h5py.check_string_dtype(data.dtype) is not None
             found[key] = partial((data.asstr() if text else data).__getitem__, ())
         return _from_arrays(path, found)
@@ -110,8 +125,8 @@ def _read_hdf5(path: Path) -> RawData:
 def _read_npy(path: Path) -> RawData:
     other = _label_file(path)
     return RawData(
-        x=_features(np.load(path, allow_pickle=False), path.name),
-        **_labelled(np.load(other, allow_pickle=False), (), other.name),
+        x=_features(read_npy(path, most_bytes()), path.name),
+        **_labelled(read_npy(other, most_bytes()), (), other.name),
     )
 
 
@@ -131,6 +146,8 @@ def _label_file(path: Path) -> Path:
 
 
 def _read_csv(path: Path) -> RawData:
+    if path.stat().st_size * CSV_GROWTH > most_bytes():
+        raise DatasetError(f"{path.name} is too large to be read as text", remedy="Store it as .npz")
     with path.open(newline="", encoding="utf-8-sig") as text:
         header = [name.strip() for name in next(csv.reader(text), [])]
         if len(header) < 2:
@@ -241,6 +258,9 @@ def _labelled(values: Any, names: tuple[str, ...], where: str, task: str = "") -
     if array.dtype.kind not in "fiub" or not np.isfinite(array).all() or (array != np.floor(array)).any():
         raise DatasetError(f"the labels in {where} are not whole numbers",
                            remedy="Number the classes from 0, or give the file the task 'regression'")
+    if array.size and (array.max() > MAX_LABEL or array.min() < -MAX_LABEL):
+        raise DatasetError(f"{where} has labels from {array.min():g} to {array.max():g}",
+                           remedy=f"Number the classes from 0 to {MAX_LABEL} at most")
     return {"y": array.astype(np.int64), "class_names": names}
 
 
@@ -256,7 +276,16 @@ def _text_labels(texts: NDArray[np.str_], names: tuple[str, ...], where: str) ->
     return {"y": np.array([index[text] for text in texts.tolist()], dtype=np.int64), "class_names": classes}
 
 
+def most_bytes() -> int:
+    """The most that a file may claim once unpacked: MAX_BYTES, or half of the machine's memory."""
+    try:
+        return min(MAX_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    except (AttributeError, ValueError, OSError):  # Windows
+        return MAX_BYTES
+
+
 def _check_size(path: Path, size: int) -> None:
-    if size > MAX_BYTES:
-        raise DatasetError(f"{path.name} claims {size / 2**30:.0f} GiB once unpacked",
-                           remedy=f"Choose a file below {MAX_BYTES // 2**30} GiB")
+    if unpacks_too_far(size, path.stat().st_size, most_bytes(), ALWAYS):
+        raise DatasetError(f"{path.name} claims {size / 2**30:.3g} GiB once unpacked",
+                           remedy=f"Choose a file below {most_bytes() / 2**30:.3g} GiB that unpacks to at most"
+                                  f" {MAX_RATIO} times its own size")

@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 TEMPORARY = ".tmp-"  # every name that begins with this is unfinished and may be deleted
+#: where a folder waits while another takes its place; put back when that was interrupted
+_FORMER = f"{TEMPORARY}former-"
+#: the most that a description (JSON, text) may hold, in bytes
+MAX_TEXT = 64 * 2**20
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """A file opened for reading; OSError for a pipe or device, which could be read for ever."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bounded(path: Path, limit: int = MAX_TEXT) -> bytes:
+    """All bytes of a regular file; OSError where it cannot be read or holds more than `limit` bytes."""
+    with open_regular(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit // 2**20} MiB", str(path))
+    return data
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes; OSError where it cannot be read."""
-    with path.open("rb") as file:
+    """Hexadecimal SHA-256 of a regular file's bytes; OSError where it cannot be read."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -72,6 +97,33 @@ def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
     sync_folder(folder.parent)
 
 
+def replace_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
+    """As `write_folder_atomically`, in the place of a folder that may be there: its files are lost only when these
+    are stored. What a crash in between leaves is put in order by `restore_folders`.
+    """
+    former = folder.with_name(_FORMER + folder.name)
+    fresh = folder.with_name(f"{TEMPORARY}{os.getpid()}-fresh-{folder.name}")
+    write_folder_atomically(fresh, files)
+    try:
+        if folder.exists():
+            shutil.rmtree(former, ignore_errors=True)
+            folder.rename(former)
+        fresh.rename(folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def restore_folders(parent: Path) -> None:
+    """Put back each folder that a crash left moved aside by `replace_folder_atomically`."""
+    for former in parent.glob(f"{_FORMER}*"):
+        folder = former.with_name(former.name.removeprefix(_FORMER))
+        if not folder.exists():
+            former.rename(folder)
+
+
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     """The bytes of an npz file; arrays of objects are refused (they would be pickled)."""
     if any(np.asarray(array).dtype == object for array in arrays.values()):
@@ -95,7 +147,7 @@ class FolderLock:
     def acquire(self) -> bool:
         """Take the lock; False where another process holds it or the folder cannot be written."""
         try:
-            file = self._path.open("a+", encoding="utf-8")
+            file = _open_own(self._path)
         except OSError:
             return False
         try:
@@ -103,18 +155,19 @@ class FolderLock:
         except OSError:
             file.close()
             return False
-        file.seek(0)
-        file.truncate()
-        json.dump({"pid": os.getpid()}, file)
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, its file names nobody
+            file.seek(0)
+            file.truncate()
+            file.write(json.dumps({"pid": os.getpid()}))
+            file.flush()
         self._file = file
         return True
 
     def holder(self) -> int | None:
         """Process id that the lock file names, or None."""
         try:
-            return int(json.loads(self._path.read_text(encoding="utf-8"))["pid"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return int(json.loads(read_bounded(self._path, 4096))["pid"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def in_family(self) -> bool:
@@ -127,8 +180,20 @@ class FolderLock:
             with contextlib.suppress(OSError):
                 self._file.seek(0)
                 self._file.truncate()
-            self._file.close()
+            with contextlib.suppress(OSError):  # what a full disk kept from being written is written on closing
+                self._file.close()
             self._file = None
+
+
+def _open_own(path: Path) -> IO[str]:
+    """A file to be overwritten, made where it is missing; OSError where its name leads to a file elsewhere."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags, 0o666)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is a link or not a regular file", str(path))
+    return os.fdopen(descriptor, "r+", encoding="utf-8")
 
 
 if sys.platform == "win32":  # pragma: no cover

@@ -10,6 +10,7 @@ import io
 import json
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,13 +21,18 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from core import guard
 from core.errors import ModelFileError
-from core.files import sha256_of
+from core.files import open_regular, sha256_of
+from core.npz import ALWAYS, MAX_RATIO, unpacks_too_far
 
 #: largest description and largest unpacked file that are accepted, in bytes
-MAX_CONFIG = 64 * 2**20
+MAX_CONFIG = 8 * 2**20
 MAX_UNPACKED = 4 * 2**30
 MAX_MEMBERS = 4096
+#: most layers of a model, and most variables and groups of its weights
+MAX_LAYERS, MAX_OBJECTS = 10_000, 100_000
+_LIMITS = f"{MAX_UNPACKED // 2**30} GiB, or {MAX_RATIO} times its size and {ALWAYS // 2**20} MiB,"
 _SAVE_AGAIN = "Save the model again with Keras (model.save('name.keras'))"
 #: Keras 3 writes "layers"; the first versions of the format in Keras 2 wrote the other
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
@@ -61,16 +67,18 @@ def open_model(path: Path, weights: bool = True) -> StoredModel:
     if path.is_dir():
         raise ModelFileError(f"{path.name} is a folder", "SavedModel folders hold compiled code", _SAVE_AGAIN)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(8)
         if start.startswith(b"PK"):
-            config, version, found = _read_archive(path, weights)
+            reader = _read_archive
         elif start == b"\x89HDF\r\n\x1a\n":
-            config, version, found = _read_hdf5(path, weights)
+            reader = _read_hdf5
         else:
             raise ModelFileError(f"{path.name} is not a Keras model file",
                                  "it is neither a .keras archive nor an HDF5 file", _SAVE_AGAIN)
-        return StoredModel(config, version, sha256_of(path), found)
+        digest = sha256_of(path)
+        config, version, found = reader(path, digest, weights)
+        return StoredModel(config, version, digest, found)
     except ModelFileError:
         raise
     except PermissionError:
@@ -88,9 +96,9 @@ def reason(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".:")
 
 
-def _read_archive(path: Path, weights: bool) -> tuple[dict[str, Any], str, dict[str, list[Variable]]]:
+def _read_archive(path: Path, digest: str, weights: bool) -> tuple[dict[str, Any], str, dict[str, list[Variable]]]:
     with zipfile.ZipFile(path) as archive:
-        check_members(archive, path.name)
+        check_members(archive, path.name, path.stat().st_size)
         names = set(archive.namelist())
         if "config.json" not in names or "model.weights.h5" not in names:
             raise ModelFileError(f"{path.name} is not a Keras model file",
@@ -98,26 +106,34 @@ def _read_archive(path: Path, weights: bool) -> tuple[dict[str, Any], str, dict[
         config = _json(_bounded(archive, "config.json", path.name), path.name)
         metadata = _json(_bounded(archive, "metadata.json", path.name), path.name) if "metadata.json" in names else {}
         found = {}
+        _examine(path, digest)
         with archive.open("model.weights.h5") as member:  # checked even where the values are not wanted
             data = io.BytesIO(member.read(MAX_UNPACKED))
         with h5py.File(data, "r") as stored:
-            check_hdf5(stored, path.name)
+            check_hdf5(stored, path.name, len(data.getbuffer()))
             if weights:
                 found = _archive_weights(stored, config)
     return config, str(metadata.get("keras_version", "")), found
 
 
-def check_members(archive: zipfile.ZipFile, name: str) -> None:
-    """Refuse an archive with members outside it, too many of them, or more than MAX_UNPACKED in all."""
+def _examine(path: Path, digest: str) -> None:
+    """Refuse a file whose HDF5 part another process could not read."""
+    if reason := guard.examine(path, digest):
+        raise ModelFileError(f"{path.name} is refused", reason, _SAVE_AGAIN)
+
+
+def check_members(archive: zipfile.ZipFile, name: str, stored: int) -> None:
+    """Refuse an archive of `stored` bytes with members outside it, too many of them, or that unpacks to too much."""
     members = archive.infolist()
     for member in members:
         place = PurePosixPath(member.filename.replace("\\", "/"))
         if place.is_absolute() or ".." in place.parts or re.match(r"[A-Za-z]:", member.filename):
             raise ModelFileError(f"{name} is refused", f"it would write outside its folder ({member.filename!r})",
                                  _SAVE_AGAIN)
-    if len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED:
-        raise ModelFileError(f"{name} is refused", f"it unpacks to more than {MAX_UNPACKED // 2**30} GiB or "
-                             f"{MAX_MEMBERS} files", _SAVE_AGAIN)
+    claimed = sum(member.file_size for member in members)
+    if len(members) > MAX_MEMBERS or unpacks_too_far(claimed, stored, MAX_UNPACKED):
+        raise ModelFileError(f"{name} is refused", f"it unpacks to more than {_LIMITS} or {MAX_MEMBERS} files",
+                             _SAVE_AGAIN)
 
 
 def _bounded(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
@@ -129,8 +145,11 @@ def _bounded(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
 
 
 def _json(text: bytes | str, name: str) -> dict[str, Any]:
+    if len(text) > MAX_CONFIG:
+        raise ModelFileError(f"{name} is refused", f"its description is larger than {MAX_CONFIG // 2**20} MiB",
+                             _SAVE_AGAIN)
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError):
         raise ModelFileError(f"{name} is damaged", "its description is not JSON", _SAVE_AGAIN) from None
     if not isinstance(value, dict):
@@ -138,25 +157,37 @@ def _json(text: bytes | str, name: str) -> dict[str, Any]:
     return value
 
 
-def check_hdf5(stored: h5py.Group, name: str) -> None:
-    """Refuse links out of the file, data kept elsewhere, and more than MAX_UNPACKED of declared data."""
-    left = MAX_UNPACKED
-    for data in _datasets(stored, name):
-        left -= int(data.size or 0) * data.dtype.itemsize
-        if left < 0:
-            raise ModelFileError(f"{name} is refused", f"its weights claim more than {MAX_UNPACKED // 2**30} GiB",
-                                 _SAVE_AGAIN)
+def _whole(text: str) -> int:
+    """A whole number that fits 64 bits: no argument of a layer is larger."""
+    value = int(text)
+    if abs(value) >= 2**63:
+        raise ValueError(text)
+    return value
 
 
-def _datasets(group: h5py.Group, name: str, depth: int = 0) -> Iterator[h5py.Dataset]:
+def check_hdf5(stored: h5py.Group, name: str, size: int) -> None:
+    """Refuse links, data kept elsewhere, and more declared data than a file of `size` bytes may hold."""
+    claimed = 0
+    for data in _datasets(stored, name, set()):
+        claimed += int(data.size or 0) * data.dtype.itemsize
+        if unpacks_too_far(claimed, size, MAX_UNPACKED):
+            raise ModelFileError(f"{name} is refused", f"its weights claim more than {_LIMITS} of memory", _SAVE_AGAIN)
+
+
+def _datasets(group: h5py.Group, name: str, seen: set[int], depth: int = 0) -> Iterator[h5py.Dataset]:
     if depth > 64:
         raise ModelFileError(f"{name} is refused", "its weights are nested too deeply", _SAVE_AGAIN)
     for key in group:
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
             raise ModelFileError(f"{name} is refused", "its weights are links", _SAVE_AGAIN)
         item = group[key]
+        address = h5py.h5o.get_info(item.id).addr
+        if address in seen or len(seen) > MAX_OBJECTS:  # a circle, or the same values claimed again and again
+            raise ModelFileError(f"{name} is refused", "its weights are linked to one another, or too many",
+                                 _SAVE_AGAIN)
+        seen.add(address)
         if isinstance(item, h5py.Group):
-            yield from _datasets(item, name, depth + 1)
+            yield from _datasets(item, name, seen, depth + 1)
         elif isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
                 raise ModelFileError(f"{name} is refused", "its weights lie in other files", _SAVE_AGAIN)
@@ -193,11 +224,13 @@ def _container_names(config: dict[str, Any]) -> dict[str, str]:
     inner = config.get("config")
     layers = inner.get("layers", []) if isinstance(inner, dict) else inner
     names: dict[str, str] = {}
+    counts: Counter[str] = Counter()
     for layer in layers if isinstance(layers, list) else []:
         if config.get("class_name") == "Sequential" and layer.get("class_name") == "InputLayer":
             continue
         stem = snake_case(str(layer.get("class_name")))
-        number = sum(1 for key in names if key == stem or re.fullmatch(rf"{re.escape(stem)}_\d+", key))
+        number = counts[stem]
+        counts[stem] += 1
         own = layer.get("config") or {}
         names[f"{stem}_{number}" if number else stem] = str(layer.get("name") or own.get("name") or stem)
     return names
@@ -210,14 +243,21 @@ def snake_case(name: str) -> str:
 
 @contextmanager
 def hdf5(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file opened for reading, after `check_hdf5`."""
-    with h5py.File(path, "r") as stored:
-        check_hdf5(stored, path.name)
+    """An HDF5 file opened for reading, after another process has read it and after `check_hdf5`."""
+    with _checked(path, sha256_of(path)) as stored:
         yield stored
 
 
-def _read_hdf5(path: Path, weights: bool) -> tuple[dict[str, Any], str, dict[str, list[Variable]]]:
-    with hdf5(path) as stored:
+@contextmanager
+def _checked(path: Path, digest: str) -> Iterator[h5py.File]:
+    _examine(path, digest)
+    with h5py.File(path, "r") as stored:
+        check_hdf5(stored, path.name, path.stat().st_size)
+        yield stored
+
+
+def _read_hdf5(path: Path, digest: str, weights: bool) -> tuple[dict[str, Any], str, dict[str, list[Variable]]]:
+    with _checked(path, digest) as stored:
         if "model_config" not in stored.attrs:
             what = "it holds weights without the model" if "layers" in stored or "layer_names" in stored.attrs else (
                 "it is an HDF5 file of another kind")
@@ -246,4 +286,7 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
         pieces = []
         while f"{attribute}{len(pieces)}" in group.attrs:
             pieces.append(group.attrs[f"{attribute}{len(pieces)}"])
-    return [_text(name) for piece in pieces for name in np.asarray(piece).tolist()]
+    names = [_text(name) for piece in pieces for name in np.asarray(piece).tolist()]
+    if len(names) > MAX_LAYERS:
+        raise ValueError(f"it lists more than {MAX_LAYERS} names")
+    return list(dict.fromkeys(names))

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from core import model_safety, model_shapes
 from core.errors import ModelFileError
-from core.model_files import StoredModel, Variable, open_model, reason, snake_case
+from core.model_files import MAX_LAYERS, StoredModel, Variable, open_model, reason, snake_case
 from core.model_info import LayerInfo, ModelInfo, WeightInfo
 from core.model_shapes import Shape, base_class
+from core.model_sizes import check_shape, refuse_oversized
 
 if TYPE_CHECKING:
     import keras
@@ -60,14 +61,17 @@ def inspect_model(path: Path | str) -> ModelInfo:
         ModelFileError: the file is missing, damaged, foreign, or holds code (a Lambda layer).
     """
     path = Path(path)
-    stored = open_model(path)
+    return _inspected(open_model(path), path)
+
+
+def _inspected(stored: StoredModel, path: Path) -> ModelInfo:
     model_safety.refuse_code(stored.config, path.name)
     try:
         return _describe(stored.config, _named(stored), source=str(path), source_hash=stored.sha256,
                          keras_version=stored.keras_version)
     except ModelFileError:
         raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # a description that Keras did not write may hold anything in any place
         raise ModelFileError(f"{path.name} is not a Keras model file", reason(error),
                              "Save the model again with Keras") from error
 
@@ -92,8 +96,9 @@ def load_model(path: Path | str) -> keras.Model:
         ModelFileError: the file is missing, damaged, foreign, or names what may not be built.
     """
     path = Path(path)
-    stored = open_model(path, weights=False)
+    stored = open_model(path)
     model_safety.refuse_unknown(stored.config, path.name)
+    refuse_oversized(_inspected(stored, path), path.name)
     import keras
 
     ours = [item for item in model_safety.named_objects(stored.config) if model_safety.is_ours(item)]
@@ -172,6 +177,8 @@ def _layer_items(config: dict[str, Any]) -> list[dict[str, Any]]:
             "the model's layers cannot be read", f"it is a {config.get('class_name')!r}, which keeps them in code",
             "Build it with the Functional or Sequential API and save it again",
         )
+    if len(layers) > MAX_LAYERS:
+        raise ModelFileError(f"the model has more than {MAX_LAYERS} layers", remedy="Choose a smaller model")
     return [{**layer, "name": layer.get("name") or layer["config"]["name"]} for layer in layers]
 
 
@@ -226,16 +233,28 @@ def _by_graph(items: list[dict[str, Any]], notes: list[str]) -> tuple[list[dict[
         if len(nodes) > 1:
             notes.append(f"layer {item['name']!r} is used {len(nodes)} times; its first use is shown")
         inbound[item["name"]] = list(_sources(nodes[0])) if nodes else []
-    ordered: dict[str, dict[str, Any]] = {}
-    waiting = list(items)
-    while waiting:
-        ready = [item for item in waiting if all(name in ordered for name in inbound[item["name"]])]
-        if not ready:
-            raise ModelFileError("the model's layers form a circle or one is missing",
-                                 remedy="Save the model again with Keras")
-        ordered.update((item["name"], item) for item in ready)
-        waiting = [item for item in waiting if item["name"] not in ordered]
-    return list(ordered.values()), inbound
+    by_name = {item["name"]: item for item in items}
+    users: dict[str, list[str]] = {name: [] for name in by_name}
+    missing = {name: set(sources) for name, sources in inbound.items()}
+    for name, sources in missing.items():
+        for source in sources & set(by_name):
+            users[source].append(name)
+    places = {name: place for place, name in enumerate(by_name)}
+    ordered: list[str] = []
+    ready = [name for name, sources in missing.items() if not sources]
+    while ready:
+        ordered += ready
+        freed = []
+        for source in ready:
+            for name in users[source]:
+                missing[name].discard(source)
+                if not missing[name]:
+                    freed.append(name)
+        ready = sorted(freed, key=places.__getitem__)
+    if len(ordered) < len(by_name):
+        raise ModelFileError("the model's layers form a circle or one is missing",
+                             remedy="Save the model again with Keras")
+    return [by_name[name] for name in ordered], inbound
 
 
 def _sources(node: Any) -> Iterable[str]:
@@ -288,6 +307,7 @@ def _layer(item: dict[str, Any], sources: tuple[str, ...], inputs: tuple[Shape, 
         output = recorded.get(name, inputs[0] if inputs else ())
         if name not in recorded:
             notes.append(f"the output shape of layer {name!r} ({class_name}) is not known")
+    output = check_shape(output, name)
     shapes = {parameter: tuple(values.shape) for parameter, values in weights.items()}
     return LayerInfo(
         name=name, class_name=class_name, inbound=sources, input_shapes=inputs, output_shape=output,

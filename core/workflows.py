@@ -149,8 +149,9 @@ def _checkpoint_of(request: requests.Train, project: Project) -> Path:
     from core.quant.checkpoints import fingerprint, tidy
 
     folder = project.folder / "checkpoints"
-    tidy(folder)
-    return folder / f"{fingerprint(msgspec.json.encode(msgspec.structs.replace(request, project='')))}.npz"
+    path = folder / f"{fingerprint(msgspec.json.encode(msgspec.structs.replace(request, project='')))}.npz"
+    tidy(folder, wanted=path)
+    return path
 
 
 def _search(request: requests.Search, monitor: Monitor) -> list[str]:

@@ -19,16 +19,17 @@ HEAVY = ("tensorflow", "keras", "hls4ml", "alkaid", "pyosys", "optuna")
 #: app: views -> models -> session -> jobs -> core; what is not named composes all and is imported by none of these
 APP_RANKS = {
     "core": 0, "resources": 0, "app.theme": 1, "app.icons": 1, "app.settings": 1, "app.notifications": 1, "app.jobs": 2,
-    "app.commands": 3, "app.session": 3, "app.models": 4, "app.actions": 5, "app.views": 5,
+    "app.commands": 3, "app.inspection": 3, "app.opening": 3, "app.session": 3,
+    "app.models": 4, "app.actions": 5, "app.views": 5,
 }
 COMPOSITION = 6
 #: core: hls, search -> energy -> quant -> model_io, dataset, metrics -> plain values
 CORE_RANKS = {
     "resources": 0,
     **dict.fromkeys(("core.errors", "core.events", "core.candidate", "core.requests", "core.model_info", "core.files",
-                     "core.versions", "core.quant.spec", "core.quant.recipe"), 0),
+                     "core.npz", "core.guard", "core.versions", "core.quant.spec", "core.quant.recipe"), 0),
     **dict.fromkeys(("core.model_io", "core.model_files", "core.model_safety", "core.model_shapes", "core.dataset",
-                     "core.dataset_files", "core.metrics", "core.project"), 1),
+                     "core.dataset_files", "core.metrics", "core.project", "core.model_sizes"), 1),
     "core.loading": 3,
     "core.quant": 2, "core.energy": 3, "core.search": 4, "core.hls": 4,
     "core.hls.report": 0,  # plain values that a project stores

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from core.events import Monitor
 from core.files import npz_bytes, write_atomically
+from core.npz import read_npz
 
 #: a checkpoint is written at most this often, in seconds
 EVERY_S = 2.0
@@ -56,9 +56,8 @@ class Checkpoint:
         if self._path is None or not self._path.is_file():
             return None
         try:
-            with np.load(self._path, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            arrays = read_npz(self._path)
+        except (OSError, ValueError) as error:
             self._monitor.log(f"the checkpoint {self._path.name} cannot be read ({error}): training begins anew",
                               "warning")
             return None
@@ -68,10 +67,10 @@ class Checkpoint:
         return arrays
 
 
-def tidy(folder: Path, kept: int = 3) -> None:
-    """Delete all but the latest checkpoints of a folder."""
+def tidy(folder: Path, kept: int = 3, wanted: Path | None = None) -> None:
+    """Delete all but the latest checkpoints of a folder; `wanted` stays, whatever the clock says of it."""
     files = sorted(folder.glob("[!.]*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in files[kept:]:
+    for path in [path for path in files if path != wanted][kept:]:
         path.unlink(missing_ok=True)
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 import msgspec
 
 from core.errors import RecipeError
+from core.files import read_bounded
 from core.model_info import ModelInfo
 from core.quant.spec import QuantizerSpec, in_force, parse
 
 SCHEMA_VERSION = 1
+#: largest recipe file that is read
+MAX_BYTES = 8 * 2**20
 #: the published energies take a 16-bit fixed-point source; 5 integer bits hold standardized features
 DEFAULT_INPUT = "quantized_bits(16,5,alpha=1)"
 OUTPUT = "output"
@@ -146,9 +149,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     def load(path: Path) -> Recipe:
         """Read a recipe file; raises RecipeError."""
         try:
-            data = Path(path).read_bytes()
+            data = read_bounded(Path(path), MAX_BYTES)
         except OSError as error:
-            raise RecipeError(f"the recipe {path} cannot be read", error.strerror or str(error)) from None
+            raise RecipeError(f"the recipe {path} cannot be read", error.strerror or str(error),
+                              "Choose a recipe written by Quantiscope") from None
         return Recipe.from_json(data, f"the recipe {path}")
 
 

@@ -66,6 +66,10 @@ KINDS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
 SCALED_PARAMETERS = frozenset({"kernel", "recurrent_kernel", "depthwise", "pointwise"})
 
 
+#: a longer text is no quantizer; the parser of Python is never given one
+MAX_TEXT = 1000
+
+
 class QuantizerSpec:
     """A quantizer kind with all its arguments; immutable and hashable.
 
@@ -178,6 +182,8 @@ def parse(text: str) -> QuantizerSpec:
     bad = QuantizerError(
         f"{text!r} is not a quantizer", remedy="Write it as in QKeras, for example quantized_bits(6,0,alpha=1)"
     )
+    if len(text) > MAX_TEXT:
+        raise QuantizerError(f"{text[:40]!r}... is not a quantizer", remedy=bad.remedy)
     try:
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -198,7 +204,7 @@ def parse(text: str) -> QuantizerSpec:
             if keyword.arg is None or keyword.arg in arguments:
                 raise bad
             arguments[keyword.arg] = _literal(keyword.value)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         raise bad from None
     return QuantizerSpec(kind, arguments)
 

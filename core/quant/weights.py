@@ -10,6 +10,7 @@ import numpy as np
 
 from core.errors import ModelFileError
 from core.files import npz_bytes, write_atomically
+from core.npz import read_npz
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
@@ -26,9 +27,8 @@ def save_weights(model: keras.Model, path: Path) -> None:
 def load_weights(model: keras.Model, path: Path) -> None:
     """Read weights that `save_weights` wrote; raises ModelFileError unless every name and shape fits."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            stored: Mapping[str, np.ndarray] = {key: data[key] for key in data.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+        stored = read_npz(Path(path))
+    except (OSError, ValueError) as error:
         raise ModelFileError(f"the weights {path} cannot be read", str(error), "Train the candidate again") from None
     set_weights(model, stored, str(path))
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SearchError
+from core.files import read_bounded
 from core.model_info import ACTIVATIONS, PARAMETERS, LayerInfo, ModelInfo
 from core.quant.recipe import OUTPUT, Recipe
 from core.quant.spec import parse
@@ -57,6 +58,10 @@ _FIELDS = frozenset({"kernel", "bias", "activation", "linear", "recurrent_kernel
                      "recurrent_activation"})
 
 
+#: largest file of settings that is read
+MAX_BYTES = 2**20
+
+
 def read_file(path: Path | str) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
     """(quantization_config, limit) of a file: a JSON object or a Python dictionary of literals with these two keys.
 
@@ -67,12 +72,12 @@ def read_file(path: Path | str) -> tuple[dict[str, dict[str, float]], dict[str, 
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MAX_BYTES).decode()
         try:
             found = json.loads(text)
         except ValueError:
             found = ast.literal_eval(text.strip())
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
+    except (OSError, ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise SearchError(f"{path.name} cannot be read as AutoQKeras's settings", str(error).splitlines()[0],
                           "Give a JSON object with quantization_config and limit") from None
     if not isinstance(found, dict):

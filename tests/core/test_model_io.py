@@ -390,7 +390,7 @@ UNSAFE = {
     "link to another file": ({"weights": _external}, "its weights are links"),
     "values in another file": ({"weights": _elsewhere}, "lie in other files"),
     "shape bomb": ({"weights": _huge}, "more than 4 GiB"),
-    "description bomb": ({"members": {"config.json": b" " * (65 * 2**20)}}, "larger than 64 MiB"),
+    "description bomb": ({"members": {"config.json": b" " * (9 * 2**20)}}, "larger than 8 MiB"),
     "description not json": ({"members": {"config.json": b"{"}}, "not JSON"),
     "description of nothing": ({"members": {"config.json": b"{}"}}, "cannot be read"),
     "nested too deeply": ({"config": _deep}, "nested too deeply"),
