@@ -15,6 +15,7 @@ from PySide6.QtGui import QUndoStack
 import resources
 from app import settings
 from app.commands import ApplyCandidate, ApplyPreset, SetQuantizers
+from app.inspection import Inspection
 from app.jobs.evaluation import LiveEvaluation
 from app.jobs.job import Job, JobState
 from app.jobs.runner import INTERACTIVE, JobRunner
@@ -87,6 +88,7 @@ class Session(QObject):
         self.candidates: dict[str, Candidate] = {}
         self.exports: list[ExportReport] = []
         self.selected_id: str | None = None
+        self.inspection = Inspection(self)
         self.search_state = "idle"
         self.export_state = "idle"
         self.search_job: Job | None = None
@@ -236,6 +238,7 @@ class Session(QObject):
             self.project.close()
         self.project = self.info = self._pricer = self.report = self.float_evaluation = None
         self.selected_id = None
+        self.inspection.compare([])
 
     def _warm_up(self) -> None:
         """Bring the worker to life and both accuracies in, the recipe's before the float model's."""
@@ -394,6 +397,11 @@ class Session(QObject):
         if candidate_id != self.selected_id:
             self.selected_id = candidate_id
             self.selectionChanged.emit()
+
+    def toggle_compared(self, candidate_id: str) -> None:
+        """Compare a candidate with others, or no longer; says so where there are as many as can be."""
+        if not self.inspection.toggle(candidate_id):
+            self.noticed.emit(f"{len(self.inspection.compared)} candidates are compared already: take one away first.")
 
     def _start(self, kind: type, fields: dict[str, Any]) -> Job | None:
         if self.project is None:

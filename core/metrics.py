@@ -63,9 +63,19 @@ def auc_error(area: float, signals: int, backgrounds: int) -> float:
     return float(np.sqrt(max(variance, 0.0) / (signals * backgrounds)))
 
 
+def mean_auc(areas: Mapping[str, float]) -> float | None:
+    """Mean of the AUCs of all classes; None where there is none."""
+    return sum(areas.values()) / len(areas) if areas else None
+
+
+def background_efficiency(fpr: ArrayLike, tpr: ArrayLike, signal_efficiency: float) -> float:
+    """Share of the background that is kept where the ROC reaches `signal_efficiency`, between its points on a line."""
+    return float(np.interp(signal_efficiency, np.asarray(tpr, np.float64), np.asarray(fpr, np.float64)))
+
+
 def background_rejection(fpr: ArrayLike, tpr: ArrayLike, signal_efficiency: float) -> float:
     """1 / (background efficiency) where the ROC reaches `signal_efficiency`; infinite without background."""
-    background = float(np.interp(signal_efficiency, np.asarray(tpr, np.float64), np.asarray(fpr, np.float64)))
+    background = background_efficiency(fpr, tpr, signal_efficiency)
     return 1.0 / background if background > 0 else float("inf")
 
 

@@ -3,50 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from app.models.measures import MEASURES, Known, Measure, for_metric, known_of
 from core import energy
-from core.candidate import Candidate, Costs, Evaluation
+from core.candidate import Candidate, Costs
 from core.energy.published import NAMES, network
-from core.search.front import TRAINED, Front
-
-
-@dataclass(frozen=True)
-class Quality:
-    """What can stand on the vertical axis: larger is better; `scale` turns the stored number into the shown one."""
-
-    key: str
-    label: str
-    value: Callable[[Evaluation], float | None]
-    scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What can stand on the horizontal, logarithmic axis: smaller is better."""
-
-    key: str
-    label: str
-    unit: str
-    value: Callable[[Costs], float | None]
-
-
-def _mean_auc(evaluation: Evaluation) -> float | None:
-    return sum(evaluation.auc.values()) / len(evaluation.auc) if evaluation.auc else None
-
-
-QUALITIES = {quality.key: quality for quality in (
-    Quality("accuracy", "Accuracy (%)", lambda e: e.accuracy, 100.0),
-    Quality("mean_auc", "Mean AUC over the classes", _mean_auc),
-)}
-COSTS = {cost.key: cost for cost in (
-    Cost("energy_pj", "Energy per event (pJ)", "pJ", lambda c: c.energy_pj),
-    Cost("parameter_bits", "Parameter bits", "bits", lambda c: c.parameter_bits),
-    Cost("activation_bits", "Activation bits", "bits", lambda c: c.activation_bits),
-    Cost("ebops", "EBOPs", "", lambda c: c.ebops),
-)}
+from core.hls.report import SynthesisReport
+from core.search.front import MINIMIZE, TRAINED, Front
 
 
 @dataclass(frozen=True)
@@ -69,15 +35,19 @@ def published_points() -> tuple[PublishedPoint, ...]:
 
 
 class FrontModel:
-    """Positions (log10 of the cost, shown quality) of the candidates that have both, and the front of the trained.
+    """Positions of the candidates that have both measures, and the front of the trained ones.
+
+    A position is what is drawn: log10 of the shown value on a logarithmic axis, else the shown value.
 
     Attributes:
-        ids, x, y, trained: one entry a drawn candidate, in the order they came.
+        horizontal, vertical: the measures of the axes.
+        ids, x, y, trained, methods: one entry a drawn candidate, in the order they came.
     """
 
-    def __init__(self, cost: str = "energy_pj", quality: str = "accuracy") -> None:
-        self.cost = COSTS[cost]
-        self.quality = QUALITIES[quality]
+    def __init__(self, horizontal: str = "energy_pj", vertical: str = "accuracy") -> None:
+        self.horizontal = MEASURES[horizontal]
+        self.vertical = MEASURES[vertical]
+        self._synthesized: dict[str, SynthesisReport] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -86,19 +56,23 @@ class FrontModel:
         self.x: list[float] = []
         self.y: list[float] = []
         self.trained: list[bool] = []
+        self.methods: list[str] = []
         self._rows: dict[str, int] = {}
-        self._front = Front()
+        self._front = Front((self.horizontal.better, self.vertical.better))
 
-    def set_axes(self, cost: str, quality: str, candidates: Iterable[Candidate]) -> None:
-        """Other axes, filled anew."""
-        self.cost, self.quality = COSTS[cost], QUALITIES[quality]
+    def set_axes(self, horizontal: str, vertical: str, candidates: Iterable[Candidate],
+                 synthesized: Mapping[str, SynthesisReport] | None = None, metric: str = "accuracy") -> None:
+        """Other axes, filled anew; `metric` is what the model calls accuracy."""
+        self.horizontal = for_metric(MEASURES[horizontal], metric)
+        self.vertical = for_metric(MEASURES[vertical], metric)
+        self._synthesized = dict(synthesized or {})
         self.clear()
         for candidate in candidates:
             self.add(candidate)
 
     def add(self, candidate: Candidate) -> bool:
         """Take one candidate in; False where it has no place on these axes or is in already."""
-        place = self.place(candidate.costs, candidate.evaluation)
+        place = self.place(known_of(candidate, self._synthesized))
         if place is None or candidate.id in self._rows:
             return False
         self._rows[candidate.id] = len(self.ids)
@@ -106,25 +80,24 @@ class FrontModel:
         self.x.append(place[0])
         self.y.append(place[1])
         self.trained.append(candidate.evaluation.kind in TRAINED)
+        self.methods.append(candidate.method)
         if self.trained[-1]:
-            self._front.add(candidate.id, (place[1], place[0]))
+            self._front.add(candidate.id, place)
         return True
 
-    def place(self, costs: Costs | None, evaluation: Evaluation | None) -> tuple[float, float] | None:
-        """Where costs and an evaluation stand, or None where one of them is not known."""
-        if costs is None or evaluation is None:
-            return None
-        cost, quality = self.cost.value(costs), self.quality.value(evaluation)
-        if cost is None or quality is None or not cost > 0 or not math.isfinite(quality):
-            return None
-        return math.log10(cost), quality * self.quality.scale
+    def place(self, known: Known) -> tuple[float, float] | None:
+        """Where something stands, or None where one of its measures is not known or cannot be drawn."""
+        x, y = drawn(self.horizontal, known), drawn(self.vertical, known)
+        return None if x is None or y is None else (x, y)
 
     def published(self) -> list[tuple[PublishedPoint, float, float]]:
-        """Published points with their place; none where the axes show what was not published."""
-        if self.quality.key != "accuracy":
-            return []
-        shown = ((point, self.cost.value(point.costs)) for point in published_points())
-        return [(point, math.log10(cost), point.accuracy * self.quality.scale) for point, cost in shown if cost]
+        """Published points with their place; none where an axis shows what was not published."""
+        found = []
+        for point in published_points():
+            x, y = (_printed(measure, point) for measure in (self.horizontal, self.vertical))
+            if x is not None and y is not None:
+                found.append((point, x, y))
+        return found
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -137,25 +110,29 @@ class FrontModel:
         row = self._rows.get(candidate_id or "")
         return None if row is None else (self.x[row], self.y[row])
 
+    def _members(self) -> list[tuple[str, tuple[float, ...]]]:
+        return sorted(self._front.members(), key=lambda member: member[1])
+
     @property
     def front(self) -> list[str]:
-        """Ids on the front, cheapest first."""
-        return [key for key, _ in self._front.members()][::-1]
+        """Ids on the front, from left to right."""
+        return [key for key, _ in self._members()]
 
     def staircase(self) -> tuple[list[float], list[float]]:
-        """The line below and right of which every candidate is beaten."""
+        """The line that parts what is beaten from what no candidate reaches."""
         x: list[float] = []
         y: list[float] = []
-        for _, (quality, cost) in reversed(self._front.members()):
-            if x:
-                x.append(cost)
-                y.append(y[-1])
-            x.append(cost)
-            y.append(quality)
+        left_is_better = self.horizontal.better == MINIMIZE
+        for _, (right, level) in self._members():
+            if x:  # between two points the one that is better along the horizontal still holds
+                x.append(right if left_is_better else x[-1])
+                y.append(y[-1] if left_is_better else level)
+            x.append(right)
+            y.append(level)
         return x, y
 
     def neighbour(self, candidate_id: str | None, step: int) -> str | None:
-        """The candidate `step` places along the front; from outside it, the nearest in cost first."""
+        """The candidate `step` places along the front; from outside it, the nearest one first."""
         front = self.front
         if not front:
             return None
@@ -165,3 +142,23 @@ class FrontModel:
         if here is None:
             return front[0]
         return min(front, key=lambda key: abs(self.where(key)[0] - here[0]))  # type: ignore[index]
+
+
+def drawn(measure: Measure, known: Known) -> float | None:
+    """The coordinate at which a measure is drawn, or None."""
+    shown = measure.shown(known)
+    if shown is None or not math.isfinite(shown):
+        return None
+    if not measure.log:
+        return float(shown)
+    return math.log10(shown) if shown > 0 else None
+
+
+def _printed(measure: Measure, point: PublishedPoint) -> float | None:
+    """The coordinate of a published network; of its quality the accuracy alone was printed."""
+    if measure.quality:
+        value = {"accuracy": point.accuracy, "error": 1 - point.accuracy}.get(measure.key)
+        if value is None or measure.scale == 1.0:  # another metric than accuracy
+            return None
+        return math.log10(value * measure.scale) if measure.log else value * measure.scale
+    return drawn(measure, Known(costs=point.costs))

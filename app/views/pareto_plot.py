@@ -1,45 +1,65 @@
-"""Accuracy against a cost: every candidate, the front among them, the float model and the recipe being edited."""
+"""Any measure against any other: every candidate, the front among them, the float model, the recipe being edited."""
 
 from __future__ import annotations
-
-import time
 
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QObject, QPointF, Qt, QTimer
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGraphicsItem, QToolTip, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QToolTip, QWidget
 
 from app import theme
-from app.models.front_model import COSTS, QUALITIES, FrontModel, published_points
+from app.models.front_model import FrontModel, drawn, published_points
+from app.models.measures import MEASURES, SYNTHESIZED, Known, Measure, for_metric, known_of, quality_text, syntheses
+from app.models.recipe_summary import recipe_lines
 from app.session import Session
-from app.views.plot_base import LogAxis, Plot
+from app.views.front_items import BY_METHOD, BY_ORDER, UNIFORM, Key, Palette, PointLayer, Rings
+from app.views.plot_base import Axis, LogAxis, Plot, compared_colour, true_value
 from app.views.plot_export import Table
 from core.candidate import Candidate
 
 #: new candidates are drawn together, this often
 LIVE_MS = 50
-#: those drawn apart from the cached bulk before it is made anew, and how often that may be
-LIVE_POINTS = 200
-BULK_S = 0.5
 #: pixels around the pointer within which a point is meant
 REACH = 10.0
+#: lines of a recipe that a tool tip shows
+TIP_LINES = 12
 EMPTY = "No candidate yet.\nStart a search, or train the recipe, and points appear here while it runs."
+NO_SYNTHESIS = "No candidate has been synthesized yet.\nExport one, and it appears here."
 STEPS = {Qt.Key.Key_Right: 1, Qt.Key.Key_Up: 1, Qt.Key.Key_Left: -1, Qt.Key.Key_Down: -1,
          Qt.Key.Key_End: 10**6, Qt.Key.Key_Home: -(10**6)}
+COLOURINGS = {UNIFORM: "One colour", BY_METHOD: "By method", BY_ORDER: "By trial order"}
+
+
+class AnyAxis(LogAxis):
+    """An axis that is logarithmic or linear, as its measure asks."""
+
+    def __init__(self, orientation: str) -> None:
+        super().__init__(orientation)
+        self.measure: Measure = MEASURES["accuracy"]
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
+        """Ticks of the scale in force."""
+        if self.measure.log:
+            return super().tickValues(minVal, maxVal, size)
+        return Axis.tickValues(self, minVal, maxVal, size)
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        """The true values."""
+        return super().tickStrings(values, scale, spacing) if self.measure.log \
+            else Axis.tickStrings(self, values, scale, spacing)
 
 
 class ParetoPlot(Plot):
-    """Click a point, or walk along the front with the arrow keys, to select a candidate."""
+    """Click a point, or walk along the front with the arrow keys, to select a candidate; space compares it."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__("pareto_plot", "Pareto front", {"bottom": LogAxis("bottom")}, parent)
+        self._axes = {side: AnyAxis(side) for side in ("bottom", "left")}
+        super().__init__("pareto_plot", "Pareto front", self._axes, parent)
         self._session = session
         self.points = FrontModel()
+        self.palette_in_force = Palette()
         self._queue: list[Candidate] = []
-        self._in_bulk = 0
-        self._bulk_at = 0.0
-        self._legend_entries: list[tuple[str, str]] | None = None
         self._make_controls()
         self._make_items()
         self._timer = QTimer(self, objectName="pareto_timer", interval=LIVE_MS, singleShot=True)
@@ -47,64 +67,87 @@ class ParetoPlot(Plot):
         self.widget.installEventFilter(self)
         self.widget.scene().sigMouseClicked.connect(self._on_clicked)
         self.failed.connect(session.errorRaised)
-        session.projectChanged.connect(self._on_project)
+        session.projectChanged.connect(self._on_axes)
         session.candidateAdded.connect(self._on_candidate)
         session.selectionChanged.connect(self._draw_selection)
         session.costsChanged.connect(self._draw_references)
-        session.evaluationChanged.connect(self._draw_references)
+        session.evaluationChanged.connect(self._on_evaluation)
+        session.exportFinished.connect(self._on_exported)
+        session.inspection.comparedChanged.connect(self._draw_compared)
         self.apply_theme()
-        self._on_project()
+        self._on_axes()
 
     def _make_controls(self) -> None:
-        self.quality = QComboBox(self, objectName="pareto_quality", toolTip="What the vertical axis shows")
-        self.quality.setAccessibleName("Quality on the vertical axis")
-        for quality in QUALITIES.values():
-            self.quality.addItem(quality.label, quality.key)
-        self.cost = QComboBox(self, objectName="pareto_cost", toolTip="What the horizontal axis shows")
-        self.cost.setAccessibleName("Cost on the horizontal axis")
-        for cost in COSTS.values():
-            self.cost.addItem(cost.label, cost.key)
+        self.vertical = self._measure_box("pareto_vertical", "What the vertical axis shows", "accuracy")
+        self.horizontal = self._measure_box("pareto_horizontal", "What the horizontal axis shows", "energy_pj")
+        self.colouring = QComboBox(self, objectName="pareto_colouring", toolTip="What the colours tell")
+        self.colouring.setAccessibleName("Colours of the points")
+        for key, text in COLOURINGS.items():
+            self.colouring.addItem(text, key)
         self.published = QCheckBox("Published", self, objectName="pareto_published")
         self.published.setToolTip("Show the networks of the literature with the accuracy printed there,"
                                   " priced by the same model")
-        for place, widget in enumerate((self.quality, self.cost, self.published), start=2):
-            self.head.insertWidget(place, widget)
-        self.quality.currentIndexChanged.connect(self._on_axes)
-        self.cost.currentIndexChanged.connect(self._on_axes)
+        against = QLabel("against", self, objectName="pareto_against")
+        theme.set_role(against, "muted")
+        for widget in (self.vertical, against, self.horizontal, self.colouring, self.published):
+            self.controls.addWidget(widget)
+        self.controls.addStretch(1)
+        self.vertical.currentIndexChanged.connect(self._on_axes)
+        self.horizontal.currentIndexChanged.connect(self._on_axes)
+        self.colouring.currentIndexChanged.connect(self._on_colouring)
         self.published.toggled.connect(self._draw_references)
+
+    def _measure_box(self, name: str, tip: str, chosen: str) -> QComboBox:
+        box = QComboBox(self, objectName=name, toolTip=tip)
+        box.setAccessibleName(tip)
+        for measure in MEASURES.values():
+            box.addItem(measure.label, measure.key)
+        box.setCurrentIndex(box.findData(chosen))
+        return box
 
     def _make_items(self) -> None:
         self._line = pg.PlotCurveItem()
-        self._bulk, self._live = pg.ScatterPlotItem(pxMode=True), pg.ScatterPlotItem(pxMode=True)
-        self._bulk.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
-        self._bulk_proxies = pg.ScatterPlotItem(pxMode=True)
         self._recipe = pg.ScatterPlotItem(symbol="d", size=14)
         self._papers = pg.ScatterPlotItem(symbol="s", size=9)
         self._float = pg.InfiniteLine(angle=0)
         # a line without end is not counted when the range is chosen; this unseen point is
         self._float_anchor = pg.ScatterPlotItem(size=1, pen=None, brush=None)
-        self._chosen = pg.ScatterPlotItem(symbol="o", size=17)
+        self._chosen = pg.ScatterPlotItem(symbol="o", size=19)
         self._names: list[pg.TextItem] = []
-        for entry in (self._float, self._float_anchor, self._line, self._bulk_proxies, self._bulk, self._live,
-                      self._papers, self._recipe, self._chosen):
+        for entry in (self._float, self._float_anchor, self._line):
+            self.item.addItem(entry)
+        self._layer = PointLayer(self.item, self.palette_in_force)
+        self._rings = Rings(self.item)
+        for entry in (self._papers, self._recipe, self._chosen):
             self.item.addItem(entry)
         self._float_label = pg.InfLineLabel(self._float, "", position=0.03, anchors=[(0, 1), (0, 1)])
-        self._key = {"front": pg.PlotCurveItem(), "trained": pg.ScatterPlotItem(symbol="o"),
-                     "proxy": pg.ScatterPlotItem(symbol="o"), "chosen": pg.ScatterPlotItem(symbol="o"),
-                     "recipe": pg.ScatterPlotItem(symbol="d"), "papers": pg.ScatterPlotItem(symbol="s")}
+        self._key = Key(self.legend)
 
     # -- following the session ---------------------------------------------------------------------
 
-    def _on_project(self) -> None:
-        self._queue.clear()
-        self._on_axes()
-        self.show_all()
+    @property
+    def _metric(self) -> str:
+        """What the model's evaluations call accuracy."""
+        session = self._session
+        found = session.float_evaluation or session.evaluation or next(
+            (c.evaluation for c in session.candidates.values()), None)
+        return found.metric if found is not None else "accuracy"
 
     def _on_axes(self) -> None:
-        self.points.set_axes(self.cost.currentData(), self.quality.currentData(), self._session.candidates.values())
+        session, metric = self._session, self._metric
+        self.points.set_axes(self.horizontal.currentData(), self.vertical.currentData(), session.candidates.values(),
+                             syntheses(session.exports), metric)
+        for box in (self.horizontal, self.vertical):
+            for row in range(box.count()):
+                box.setItemText(row, for_metric(MEASURES[box.itemData(row)], metric).label)
         self._queue.clear()
         self.redraw()
         self.show_all()
+
+    def _on_colouring(self) -> None:
+        self.palette_in_force.by = self.colouring.currentData()
+        self._layer.draw(self.points)
+        self._show_text()
 
     def _on_candidate(self, candidate: Candidate) -> None:
         self._queue.append(candidate)
@@ -116,64 +159,50 @@ class ParetoPlot(Plot):
         queue, self._queue = self._queue, []
         for candidate in queue:
             self.points.add(candidate)
-        waiting = len(self.points) - self._in_bulk
-        if waiting > LIVE_POINTS and time.monotonic() - self._bulk_at >= BULK_S:
-            self._draw_bulk()
-        self._draw_live()
+        if not self._layer.follow(self.points):
+            self._timer.start()
         self._draw_front()
         self._draw_selection()
-        self._show_text()
+        self._draw_compared()
+
+    def _on_evaluation(self) -> None:
+        if for_metric(MEASURES["accuracy"], self._metric).label != self.vertical.itemText(0):
+            self._on_axes()
+        self._draw_references()
+
+    def _on_exported(self, *_: object) -> None:
+        if {self.points.horizontal.key, self.points.vertical.key} & set(SYNTHESIZED):
+            self._on_axes()
 
     # -- drawing -----------------------------------------------------------------------------------
 
     def redraw(self) -> None:
         """Draw everything anew."""
-        self._legend_entries = None  # its labels keep the colours they were made with
-        self.item.setLabel("bottom", self.points.cost.label)
-        self.item.setLabel("left", self.points.quality.label)
+        self._key.forget()
+        for side, measure in (("bottom", self.points.horizontal), ("left", self.points.vertical)):
+            self._axes[side].measure = measure
+            self.item.setLabel(side, measure.label)
+        self.title.setText(f"{self.points.vertical.title} against {self.points.horizontal.title[:1].lower()}"
+                           f"{self.points.horizontal.title[1:]}")
         self._paint_items()
-        self._draw_bulk()
-        self._draw_live()
+        self._layer.draw(self.points)
         self._draw_front()
         self._draw_references()
         self._draw_selection()
+        self._draw_compared()
 
     def _paint_items(self) -> None:
         colours = theme.tokens()
-        edge, ink = pg.mkPen(colours.plot_background), pg.mkPen(colours.plot_foreground, width=2)
-        dots = pg.mkBrush(colours.series[0])
-        for item, look in ((self._bulk, (8, edge, dots)), (self._live, (8, edge, dots)),
-                           (self._key["trained"], (8, edge, dots)),
-                           (self._bulk_proxies, (7, pg.mkPen(colours.series[6]), None)),
-                           (self._key["proxy"], (7, pg.mkPen(colours.series[6]), None)),
-                           (self._recipe, (14, edge, pg.mkBrush(colours.series[2]))),
-                           (self._key["recipe"], (12, edge, pg.mkBrush(colours.series[2]))),
-                           (self._papers, (9, edge, pg.mkBrush(colours.series[3]))),
-                           (self._key["papers"], (9, edge, pg.mkBrush(colours.series[3]))),
-                           (self._chosen, (17, ink, None)), (self._key["chosen"], (13, ink, None))):
-            item.setSize(look[0])
-            item.setPen(look[1])
-            item.setBrush(look[2])
-        for line in (self._line, self._key["front"]):
-            line.setPen(self.pen(colours.series[1], 2))
+        edge = pg.mkPen(colours.plot_background)
+        self._layer.paint()
+        for item, pen, brush in ((self._recipe, edge, pg.mkBrush(colours.series[2])),
+                                 (self._papers, edge, pg.mkBrush(colours.series[3])),
+                                 (self._chosen, pg.mkPen(colours.plot_foreground, width=2), None)):
+            item.setPen(pen)
+            item.setBrush(brush)
+        self._line.setPen(self.pen(colours.series[1], 2))
         self._float.setPen(self.pen(colours.plot_foreground, 1, Qt.PenStyle.DashLine))
         self._float_label.setColor(colours.plot_foreground)
-
-    def _draw_bulk(self) -> None:
-        points = self.points
-        trained = np.asarray(points.trained, dtype=bool)
-        x, y = np.asarray(points.x), np.asarray(points.y)
-        self._bulk.setData(x=x[trained], y=y[trained])
-        self._bulk_proxies.setData(x=x[~trained], y=y[~trained])
-        self._in_bulk = len(points)
-        self._bulk_at = time.monotonic()
-
-    def _draw_live(self) -> None:
-        points, begin = self.points, self._in_bulk
-        if not all(points.trained[begin:]):
-            self._draw_bulk()
-            begin = self._in_bulk
-        self._live.setData(x=points.x[begin:], y=points.y[begin:])
 
     def _draw_front(self) -> None:
         self._line.setData(*self.points.staircase())
@@ -183,18 +212,24 @@ class ParetoPlot(Plot):
         self._chosen.setData(pos=[place] if place else [])
         self._show_text()
 
+    def _draw_compared(self) -> None:
+        places = [(key, self.points.where(key), compared_colour(number))
+                  for number, key in enumerate(self._session.inspection.compared)]
+        self._rings.draw([(key, place, colour) for key, place, colour in places if place is not None])
+
     def _draw_references(self) -> None:
-        session, quality = self._session, self.points.quality
+        session, quality = self._session, self.points.vertical
         costs = session.report.costs if session.report is not None else None
-        place = self.points.place(costs, session.evaluation)
+        place = self.points.place(Known(costs, session.evaluation))
         self._recipe.setData(pos=[place] if place else [])
-        best = quality.value(session.float_evaluation) if session.float_evaluation is not None else None
+        floats = Known(evaluation=session.float_evaluation)
+        best, shown = drawn(quality, floats), quality.shown(floats)
         self._float.setVisible(best is not None)
         if best is not None:
-            self._float.setValue(best * quality.scale)
-            self._float_label.setFormat(f"float model: {best * quality.scale:.4g}")
+            self._float.setValue(best)
+            self._float_label.setFormat(f"float model: {shown:.4g}")
         here = self.points.x[:1] or ([place[0]] if place else [])
-        self._float_anchor.setData(pos=[(x, best * quality.scale) for x in here] if best is not None else [])
+        self._float_anchor.setData(pos=[(x, best) for x in here] if best is not None else [])
         self._draw_papers()
         self._show_text()
 
@@ -212,23 +247,24 @@ class ParetoPlot(Plot):
 
     def _show_text(self) -> None:
         """Legend entries for what is drawn, and why where nothing is."""
-        points = self.points
-        trained = sum(points.trained)
+        points, colours = self.points, theme.tokens()
+        any_trained = bool(points.front)
         papers = ", ".join(p.name for p in published_points()) if len(self._papers.data) else ""
-        entries = (("front", "Pareto front", trained > 0), ("trained", "Candidates, trained", trained > 0),
-                   ("proxy", "Candidates, not trained", trained < len(points)),
-                   ("chosen", f"Selected: {self._session.selected_id}", len(self._chosen.data) > 0),
-                   ("recipe", "Recipe being edited, not trained", len(self._recipe.data) > 0),
-                   ("papers", f"Published {papers} (Nat. Mach. Intell. 3, 675)", bool(papers)))
-        wanted = [(key, text) for key, text, there in entries if there]
-        if wanted != self._legend_entries:
-            self._legend_entries = wanted
-            self.legend.clear()
-            for key, text in wanted:
-                marker = self._key[key]
-                self.legend.addItem(marker, text)
-        self.legend.setVisible(bool(wanted))
-        self.show_empty("" if len(points) or len(self._recipe.data) else EMPTY)
+        entries = [("line", colours.series[1], "", "Pareto front")] if any_trained else []
+        if any_trained:
+            entries += [("dot", *entry) for entry in self.palette_in_force.key(points)]
+        if not all(points.trained):
+            entries.append(("ring", colours.series[6], "o", "Candidates, not trained"))
+        if len(self._chosen.data):
+            entries.append(("ring", colours.plot_foreground, "o", f"Selected: {self._session.selected_id}"))
+        if len(self._recipe.data):
+            entries.append(("dot", colours.series[2], "d", "Recipe being edited, not trained"))
+        if papers:
+            entries.append(("dot", colours.series[3], "s", f"Published {papers} (Nat. Mach. Intell. 3, 675)"))
+        self._key.show(entries)
+        lacking = {self.points.horizontal.key, self.points.vertical.key} & set(SYNTHESIZED)
+        self.show_empty("" if len(points) or len(self._recipe.data) else
+                        NO_SYNTHESIS if lacking and self._session.candidates else EMPTY)
 
     # -- choosing ----------------------------------------------------------------------------------
 
@@ -244,26 +280,34 @@ class ParetoPlot(Plot):
     def readout(self, at: QPointF) -> str:
         """The candidate under the pointer, its recipe in a tool tip; else the place itself."""
         found = self.candidate_at(at)
+        axes = ((self.points.horizontal, at.x()), (self.points.vertical, at.y()))
         if found is None:
             QToolTip.hideText()
-            cost = self.points.cost
-            return f"{10 ** at.x():.4g} {cost.unit}, {at.y():.4g}" if len(self.points) else ""
+            places = (f"{true_value(10**value) if measure.log else format(value, '.4g')} {measure.unit}".strip()
+                      for measure, value in axes)
+            return ", ".join(places) if len(self.points) else ""
         candidate = self._session.candidates[found]
         place = self.widget.mapToGlobal(self.widget.mapFromScene(self.box.mapViewToScene(at)))
         QToolTip.showText(place, _tip(candidate), self.widget)
-        return f"{candidate.id}: accuracy {100 * candidate.evaluation.accuracy:.2f} %," \
-               f" {candidate.costs.energy_pj:.0f} pJ, {candidate.costs.parameter_bits} bits"
+        return f"{candidate.id}: {_figures(candidate)}"
 
     def _on_clicked(self, event: object) -> None:
         if event.button() != Qt.MouseButton.LeftButton:  # type: ignore[attr-defined]
             return
         found = self.candidate_at(self.box.mapSceneToView(event.scenePos()))  # type: ignore[attr-defined]
-        if found is not None:
+        if found is None:
+            return
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:  # type: ignore[attr-defined]
+            self._session.toggle_compared(found)
+        else:
             self._session.select_candidate(found)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Arrow keys walk along the front; the canvas would eat them."""
+        """Arrow keys walk along the front, space compares; the canvas would eat them."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and watched is self.widget:
+            if event.key() == Qt.Key.Key_Space and self._session.selected_id is not None:
+                self._session.toggle_compared(self._session.selected_id)
+                return True
             step = STEPS.get(Qt.Key(event.key()))
             found = self.points.neighbour(self._session.selected_id, step) if step else None
             if found is not None:
@@ -272,19 +316,24 @@ class ParetoPlot(Plot):
         return super().eventFilter(watched, event)
 
     def table(self) -> Table:
-        """One row a candidate, true values."""
-        front, known = set(self.points.front), self._session.candidates
-        rows = [(c.id, c.evaluation.kind, c.evaluation.accuracy, c.costs.energy_pj, c.costs.parameter_bits,
-                 c.costs.activation_bits, c.costs.ebops, c.id in front) for c in (known[i] for i in self.points.ids)]
-        return Table(("candidate", "evaluation", "accuracy", "energy_pj", "parameter_bits", "activation_bits", "ebops",
-                      "on_front"), tuple(rows))
+        """One row a candidate, true values of every measure."""
+        front, synthesized = set(self.points.front), syntheses(self._session.exports)
+        rows = []
+        for candidate in (self._session.candidates[key] for key in self.points.ids):
+            known = known_of(candidate, synthesized)
+            rows.append((candidate.id, candidate.method, candidate.evaluation.kind, candidate.id in front,
+                         *(measure.value(known) for measure in MEASURES.values())))
+        return Table(("candidate", "method", "evaluation", "on_front", *MEASURES), tuple(rows))
+
+
+def _figures(candidate: Candidate) -> str:
+    costs = candidate.costs
+    return f"{quality_text(candidate.evaluation)}, {costs.energy_pj:.0f} pJ, {costs.parameter_bits} parameter bits"
 
 
 def _tip(candidate: Candidate) -> str:
-    costs = candidate.costs
-    lines = [f"{candidate.id} ({candidate.evaluation.kind}, {candidate.method})",
-             f"accuracy {100 * candidate.evaluation.accuracy:.2f} %, {costs.energy_pj:.0f} pJ,"
-             f" {costs.parameter_bits} parameter bits"]
-    lines += [f"{layer}: " + ", ".join(f"{parameter} {text}" for parameter, text in entry.quantizers.items())
-              for layer, entry in candidate.recipe.layers.items() if entry.quantizers]
-    return "\n".join(lines)
+    """What a point stands for: figures, then its recipe in short."""
+    lines = recipe_lines(candidate.recipe)
+    more = [f"and {len(lines) - TIP_LINES} more layers"] if len(lines) > TIP_LINES else []
+    return "\n".join([f"{candidate.id} ({candidate.evaluation.kind}, {candidate.method})", _figures(candidate),
+                      *lines[:TIP_LINES], *more])

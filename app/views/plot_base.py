@@ -60,6 +60,12 @@ def _even_steps(low: float, high: float) -> list[float]:
     return [math.log10(number * step) for number in range(first, math.floor(top / step) + 1) if number > 0]
 
 
+def compared_colour(number: int) -> str:
+    """The colour of the n-th candidate that is compared, the same in every view."""
+    series = theme.tokens().series
+    return series[number % len(series)]
+
+
 def true_value(value: float) -> str:
     """A number for an axis, without needless digits; thin blanks between thousands."""
     if value >= 1000:
@@ -68,7 +74,7 @@ def true_value(value: float) -> str:
 
 
 class Plot(QWidget):
-    """A canvas below a row of title, value under the pointer, controls and menu.
+    """A canvas below a row of title, value under the pointer and menu, and a row of `controls` where there are any.
 
     Subclasses draw into `self.item`, tell their numbers by `table()` and what lies under the pointer by
     `readout()`.
@@ -108,6 +114,8 @@ class Plot(QWidget):
         layout.setContentsMargins(6, 4, 6, 6)
         layout.setSpacing(4)
         layout.addLayout(self.head)
+        self.controls = QHBoxLayout()
+        layout.addLayout(self.controls)
         layout.addWidget(self.widget, 1)
         self.widget.scene().sigMouseMoved.connect(self._on_moved)
         theme.manager().changed.connect(self._on_theme)

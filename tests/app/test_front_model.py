@@ -33,7 +33,7 @@ def test_front_grows_point_by_point_and_ignores_what_was_not_trained():
 
 
 def test_a_candidate_without_the_cost_or_seen_before_is_not_taken():
-    model = FrontModel(cost="ebops")
+    model = FrontModel("ebops")
     assert not model.add(candidate(1, 0.7, 1000))
     assert model.add(candidate(2, 0.7, 1000, ebops=5000))
     assert not model.add(candidate(2, 0.7, 1000, ebops=5000))
@@ -60,7 +60,7 @@ def test_published_points_cost_what_the_publication_prints():
     assert {name: point.costs.parameter_bits for name, point in found.items()} == {
         "BF": 61446, "Q6": 26334, "QE": 4728, "QB": 4216}
     assert set(found) <= set(PUBLISHED)
-    assert not FrontModel(quality="mean_auc").published()
+    assert not FrontModel(vertical="mean_auc").published()
 
 
 def test_distribution_counts_what_a_quantizer_clips_and_zeroes():

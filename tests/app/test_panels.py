@@ -22,7 +22,8 @@ from app.jobs.job import Job, JobState
 from app.session import Session
 from app.views.distribution_plot import DistributionPlot
 from app.views.export_panel import ExportPanel
-from app.views.pareto_plot import LIVE_POINTS, ParetoPlot
+from app.views.front_items import LIVE_POINTS
+from app.views.pareto_plot import ParetoPlot
 from app.views.plot_base import LogAxis, Plot
 from app.views.report_view import DASH, ROWS, ReportView
 from app.views.roc_plot import RocPlot
@@ -156,7 +157,7 @@ def test_values_under_the_pointer_are_the_candidates(qtbot, session):
     find_candidates(session, THREE)
     qtbot.waitUntil(lambda: len(plot.points) == 4, timeout=2000)
     text = plot.readout(QPointF(math.log10(2000.5), 72))
-    assert "c0002" in text and "72.00 %" in text
+    assert "c0002" in text and "72.00\u00a0%" in text
     assert "c0002" not in plot.readout(QPointF(math.log10(1300), 62))
 
 
@@ -177,10 +178,10 @@ def test_other_axes_move_the_points_and_their_labels(qtbot, session):
     plot = shown(qtbot, ParetoPlot(session))
     find_candidates(session, THREE)
     qtbot.waitUntil(lambda: len(plot.points) == 4, timeout=2000)
-    plot.cost.setCurrentIndex(plot.cost.findData("parameter_bits"))
+    plot.horizontal.setCurrentIndex(plot.horizontal.findData("parameter_bits"))
     assert plot.points.where("c0002")[0] == pytest.approx(math.log10(20005))
     assert "Parameter bits" in plot.item.getAxis("bottom").labelText
-    plot.quality.setCurrentIndex(plot.quality.findData("mean_auc"))
+    plot.vertical.setCurrentIndex(plot.vertical.findData("mean_auc"))
     assert plot.points.where("c0002")[1] == pytest.approx(0.915)
 
 
@@ -217,7 +218,7 @@ def test_ten_thousand_candidates_keep_the_window_alive(qtbot, session):
         QTest.qWait(55)
         gaps.append(time.process_time() - before)
     qtbot.waitUntil(lambda: len(plot.points) == 10_000, timeout=3000)
-    assert len(plot._live.data) <= LIVE_POINTS + 600
+    qtbot.waitUntil(lambda: len(plot._layer.live.data) <= LIVE_POINTS, timeout=5000)
     assert np.median(gaps) < 0.25
     best = max(many, key=lambda one: one.evaluation.accuracy)
     assert best.id in plot.points.front
