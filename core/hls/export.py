@@ -58,6 +58,8 @@ def export(model: keras.Model, x: np.ndarray, options: ExportOptions, directory:
     flows = _flows(options)
     part = find_part(options.part)
     network = read_network(model)
+    if "c++" in flows:
+        hls4ml_flow.check(model)
     events = x[: options.events]
     if not len(events):
         raise ExportError("there are no events to prove the export on", remedy="Give at least one event")

@@ -18,7 +18,7 @@ from core.errors import ExportError
 from core.events import Monitor
 from core.hls import emulator
 from core.hls.launcher import run_tool
-from core.hls.network import logits_model, read_network
+from core.hls.network import logits_model, read_network, refuse_looked_up
 from core.hls.tools import require
 
 PROJECT = "quantiscope_hls"
@@ -34,7 +34,7 @@ def write_project(model: Any, directory: Path, part: str, clock_ns: float, monit
         ToolMissingError: hls4ml is missing.
     """
     require("hls4ml")
-    read_network(model)  # refuses, by name, what has no exact form
+    check(model)
     import hls4ml
 
     import core.hls.handlers  # noqa: F401  registers our layers
@@ -58,6 +58,11 @@ def write_project(model: Any, directory: Path, part: str, clock_ns: float, monit
         for line in said.getvalue().splitlines():
             monitor.log(line, "debug", "hls4ml")
     return graph
+
+
+def check(model: Any) -> None:
+    """Raise ExportError, by the layer's name, for what this flow cannot export exactly."""
+    refuse_looked_up(read_network(model))
 
 
 def _refuse_unknown(model: Any) -> None:

@@ -10,12 +10,15 @@ import keras
 import numpy as np
 
 from core.errors import ExportError
+from core.hls.network_functions import Function, ending, normalizing
 from core.quant.layers import QInput, QuantizedLayer
 from core.quant.quantizers import FixedPoint, Quantizer
 from core.quant.recipe import OUTPUT
 
 #: more fraction bits than this in a weight mean that it was never quantized
 WEIGHT_FRACTION = 24
+_ELEMENTWISE = (keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU,
+                keras.layers.ELU)
 PASSIVE = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity",
             "ActivityRegularization", "Flatten", "Reshape")
 
@@ -27,9 +30,12 @@ class Node:
     `op`: "input", "quantize", "activation", "reshape"; "move" (each output is the input of that place in
     `table`); "dense" (kernel on the last axis), "matrix" (kernel on all values at once), "windows" (kernel
     (window, channels, filters) on each window of `table`), "depthwise" (kernel (window, channels,
-    multiplier)); "maximum_pool", "sum_pool" (times `factor`); or a merge, "add", ... of two or more inputs.
-    `weights` are exact values; `activation` is "linear" or "relu"; `output` the type the result is rounded
-    and saturated to, or None where it is kept as it is. Tables are those of `core.hls.geometry`.
+    multiplier)); "maximum_pool", "sum_pool" (times `factor`); "constant" (the values in `weights`); or a merge,
+    "add" (times `factor`), ... of two or more inputs.
+    `weights` are exact values; `activation` is "linear", "relu" or "leaky" (`slope` below 0, at most `ceiling`);
+    `output` is the type the result is rounded and saturated to, one for each place where it is an array, or None
+    where it is kept as it is; `function`, where it is not None, takes the place of both. Tables are those of
+    `core.hls.geometry`.
     """
 
     name: str
@@ -38,7 +44,10 @@ class Node:
     shape: tuple[int, ...]
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     activation: str = "linear"
-    output: FixedPoint | None = None
+    output: FixedPoint | np.ndarray | None = None
+    function: Function | None = None
+    slope: Any = None
+    ceiling: float | None = None
     table: np.ndarray | None = None
     factor: float = 1.0
 
@@ -77,6 +86,19 @@ def read_network(model: keras.Model) -> Network:
     return Network(tuple(nodes), exported.outputs[0]._keras_history.operation.name, softmax)
 
 
+def refuse_looked_up(network: Network) -> None:
+    """Raise ExportError for what only the RTL flow can do: functions that are looked up, slopes, widths by place."""
+    for node in network.nodes:
+        what = f"looks up {node.function.text}" if node.function is not None else \
+            "has a slope or a ceiling" if node.activation == "leaky" else \
+            "has output widths of its own" if isinstance(node.output, np.ndarray) else \
+            f"computes {node.op}" if node.op in ("dot", "constant") else ""
+        if what:
+            raise ExportError(f"layer {node.name.split('/')[0]!r} {what}, which has no exact form in hls4ml yet",
+                              remedy="Use the RTL flow, or quantized_bits with alpha=1, quantized_relu or"
+                                     " quantized_tanh")
+
+
 def _inbound(model: keras.Model, layer: keras.Layer) -> tuple[str, ...]:
     inside = set(model.operations)
     for node in layer._inbound_nodes:
@@ -87,12 +109,17 @@ def _inbound(model: keras.Model, layer: keras.Layer) -> tuple[str, ...]:
 
 
 def _nodes(layer: keras.Layer, inbound: tuple[str, ...]) -> list[Node]:
-    """The steps of one layer: two for a separable convolution, else one."""
+    """The steps of one layer; the last has the layer's name."""
+    from core.hls.network_recurrent import recurrent_nodes
     from core.hls.network_windows import windowed_nodes
 
-    shape = tuple(int(side) for side in layer.output.shape[1:])
-    found = windowed_nodes(layer, inbound, shape)
-    return found if found is not None else [_node(layer, inbound, shape)]
+    outputs = keras.tree.flatten(layer.output)
+    if len(outputs) != 1:
+        raise ExportError(f"layer {layer.name!r} gives more than one output", "it cannot be exported exactly yet",
+                          "Leave its states away")
+    shape = tuple(int(side) for side in outputs[0].shape[1:])
+    found = windowed_nodes(layer, inbound, shape) or recurrent_nodes(layer, inbound, shape)
+    return found or [_node(layer, inbound, shape)]
 
 
 def _node(layer: keras.Layer, inbound: tuple[str, ...], shape: tuple[int, ...]) -> Node:
@@ -100,20 +127,19 @@ def _node(layer: keras.Layer, inbound: tuple[str, ...], shape: tuple[int, ...]) 
         return Node(layer.name, "input", (), shape)
     if type(layer).__name__ in PASSIVE:
         return Node(layer.name, "reshape", inbound, shape)
-    output = output_type(layer)
-    activation = activation_of(layer)
     if isinstance(layer, QInput):
-        if output is None:
+        if output_type(layer) is None:
             raise ExportError(f"the input quantizer {layer.output_quantizer} is not fixed point",
                               remedy="Use quantized_bits with alpha=1 for the input")
-        return Node(layer.name, "quantize", inbound, shape, output=output)
+        return Node(layer.name, "quantize", inbound, shape, output=ending(layer, shape).output)
     if isinstance(layer, keras.layers.Dense):
-        return Node(layer.name, "dense", inbound, shape, exact_weights(layer), activation, output)
-    if isinstance(layer, (keras.layers.Activation, keras.layers.ReLU)):
-        return Node(layer.name, "activation", inbound, shape, {}, activation, output)
-    hint = "Fold it into the layer before it and train again" if isinstance(layer, keras.layers.BatchNormalization) \
-        else "Take the layer out of the model"
-    raise ExportError(f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported exactly yet", remedy=hint)
+        return Node(layer.name, "dense", inbound, shape, exact_weights(layer), **vars(ending(layer, shape)))
+    if isinstance(layer, _ELEMENTWISE):
+        return Node(layer.name, "activation", inbound, shape, {}, **vars(ending(layer, shape)))
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return Node(layer.name, "activation", inbound, shape, {}, function=normalizing(layer, shape))
+    raise ExportError(f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported exactly yet",
+                      remedy="Take the layer out of the model")
 
 
 def activation_of(layer: keras.Layer) -> str:

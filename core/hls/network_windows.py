@@ -9,10 +9,11 @@ import numpy as np
 
 from core.errors import ExportError
 from core.hls import geometry
-from core.hls.network import Node, activation_of, exact_weights, output_type
+from core.hls.network import Node, exact_weights
+from core.hls.network_functions import Function, check_deterministic, double_layer, double_values, ending
 from core.quant.build import in_double
-from core.quant.layers import QuantizedLayer
 from core.quant.layers_output import AVERAGE
+from core.quant.recipe import OUTPUT
 
 MOVING = ("Permute", "RepeatVector", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D",
           "Cropping2D")
@@ -22,7 +23,7 @@ _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv1DBatchnorm", "Conv2DBatchnorm")
 _DEPTHWISE = ("DepthwiseConv2D", "DepthwiseConv2DBatchnorm")
 _SEPARABLE = ("SeparableConv1D", "SeparableConv2D")
 #: linear layers that are taken as one matrix on all values of an event
-_LINEAR = ("EinsumDense", "Conv2DTranspose")
+_LINEAR = ("EinsumDense", "Conv1DTranspose", "Conv2DTranspose")
 
 
 def windowed_nodes(layer: keras.Layer, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[Node] | None:
@@ -70,15 +71,13 @@ def _flat(kernel: np.ndarray) -> np.ndarray:
 def _convolution(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[Node]:
     weights = exact_weights(layer)
     weights["kernel"] = _flat(weights["kernel"])
-    return [Node(layer.name, "windows", inbound, shape, weights, activation_of(layer), output_type(layer),
-                 _table(layer))]
+    return [Node(layer.name, "windows", inbound, shape, weights, table=_table(layer), **vars(ending(layer, shape)))]
 
 
 def _depthwise(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[Node]:
     weights = exact_weights(layer)
     weights["kernel"] = _flat(weights.pop("depthwise"))
-    return [Node(layer.name, "depthwise", inbound, shape, weights, activation_of(layer), output_type(layer),
-                 _table(layer))]
+    return [Node(layer.name, "depthwise", inbound, shape, weights, table=_table(layer), **vars(ending(layer, shape)))]
 
 
 def _separable(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[Node]:
@@ -89,7 +88,7 @@ def _separable(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> 
     inner = f"{layer.name}_depthwise"
     return [Node(inner, "depthwise", inbound, middle, {"kernel": depthwise}, table=table),
             Node(layer.name, "dense", (inner,), shape, {"kernel": pointwise.reshape(pointwise.shape[-2:]), **weights},
-                 activation_of(layer), output_type(layer))]
+                 **vars(ending(layer, shape)))]
 
 
 def _linear(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[Node]:
@@ -104,7 +103,7 @@ def _linear(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> lis
     held = {"kernel": matrix}
     if "bias" in weights:
         held["bias"] = np.broadcast_to(weights["bias"], shape)
-    return [Node(layer.name, "matrix", inbound, shape, held, activation_of(layer), output_type(layer))]
+    return [Node(layer.name, "matrix", inbound, shape, held, **vars(ending(layer, shape)))]
 
 
 def _pool(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[Node]:
@@ -118,16 +117,44 @@ def _pool(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[
         table = _table(layer)
     if "Max" in kind:
         return [Node(layer.name, "maximum_pool", inbound, shape, table=table)]
+    return [_average(layer, inbound, shape, table)]
+
+
+def _average(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...], table: np.ndarray) -> Node:
+    """Sum and factor; where 1 / area has no end behind the point, a function of the sum."""
     area = table.shape[-2]
     if (table == 0).any():
         raise ValueError("windows at the edge are smaller than the others")
-    factor = 1.0 / area
-    if isinstance(layer, QuantizedLayer) and AVERAGE in layer.quantizers:
-        factor = float(np.asarray(layer.quantizers[AVERAGE](np.array([factor], np.float32)))[0])
-    elif area & (area - 1):
+    quantizers = getattr(layer, "quantizers", {})
+    if AVERAGE in quantizers:
+        factor = float(np.asarray(quantizers[AVERAGE](np.array([1.0 / area], np.float32)))[0])
+    elif area & (area - 1) and OUTPUT not in quantizers:
         raise ExportError(f"layer {layer.name!r} divides by {area}, which has no exact fixed-point form",
-                          remedy="Give its average a quantizer, such as quantized_bits(8,0,alpha=1)")
-    return [Node(layer.name, "sum_pool", inbound, shape, {}, "linear", output_type(layer), table, factor)]
+                          remedy="Give its average a quantizer, such as quantized_bits(8,0,alpha=1), or its output one")
+    elif area & (area - 1):
+        return Node(layer.name, "sum_pool", inbound, shape, table=table, function=_of_the_sum(layer))
+    else:
+        factor = 1.0 / area
+    return Node(layer.name, "sum_pool", inbound, shape, table=table, factor=factor, **vars(ending(layer, shape)))
+
+
+def _of_the_sum(layer: Any) -> Function:
+    """The layer's value from the sum over its window: Keras is given a window that holds the sum in one place."""
+    chosen = layer.quantizers[OUTPUT]
+    check_deterministic(layer, chosen)
+    if layer.width_variables(OUTPUT):
+        raise ExportError(f"the output of layer {layer.name!r} has widths of its own", remedy="Give it one width")
+    window = getattr(layer, "pool_size", None) or _in_shape(layer)[:-1]
+    copy = type(layer).from_config(layer.get_config())
+    copy(keras.Input((*window, 1)))
+    one = double_layer(copy)
+
+    def call(values: np.ndarray) -> np.ndarray:
+        events = np.zeros((len(values), int(np.prod(window)), 1))
+        events[:, 0, 0] = values
+        return np.asarray(one(events.reshape(len(values), *window, 1)), np.float64).reshape(-1)
+
+    return Function(call, f"average {layer.name}")
 
 
 def _merge(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[Node]:
@@ -138,12 +165,32 @@ def _merge(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list
         ends = np.cumsum([0, *(int(np.prod(size)) for size in sizes)])
         parts = [geometry.places(size) + start for size, start in zip(sizes, ends, strict=False)]
         table = np.concatenate(parts, axis=layer.axis - 1 if layer.axis > 0 else layer.axis).astype(np.int64)
-    return [Node(layer.name, op, inbound, shape, {}, "linear", output_type(layer), table)]
+    return [Node(layer.name, op, inbound, shape, table=table, **vars(ending(layer, shape)))]
+
+
+def _average_merge(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[Node]:
+    count = len(inbound)
+    if not count & (count - 1):
+        return [Node(layer.name, "add", inbound, shape, factor=1.0 / count, **vars(ending(layer, shape)))]
+    end = ending(layer, shape)
+    if end.output is None and end.function is None:
+        raise ExportError(f"layer {layer.name!r} divides by {count}, which has no exact fixed-point form",
+                          remedy="Give its output a quantizer, such as quantized_bits(8,3,alpha=1)")
+    chosen = layer.quantizers[OUTPUT]
+    check_deterministic(layer, chosen)
+    function = Function(lambda values: double_values(chosen, values / count), f"average of {count} {chosen}")
+    return [Node(layer.name, "add", inbound, shape, function=function)]
+
+
+def _dot(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[Node]:
+    if layer.normalize or any(len(tensor.shape) != 2 for tensor in layer.input):
+        raise ValueError("it is no plain product of two vectors")
+    return [Node(layer.name, "dot", inbound, shape, **vars(ending(layer, shape)))]
 
 
 _MAKERS: dict[str, Any] = {
     **dict.fromkeys(MOVING, _moved), **dict.fromkeys(_CONVOLUTIONS, _convolution),
     **dict.fromkeys(_DEPTHWISE, _depthwise), **dict.fromkeys(_SEPARABLE, _separable),
-    **dict.fromkeys(_LINEAR, _linear), **dict.fromkeys(MERGES, _merge),
+    **dict.fromkeys(_LINEAR, _linear), **dict.fromkeys(MERGES, _merge), "Average": _average_merge, "Dot": _dot,
     **{f"{where}{kind}Pooling{n}D": _pool for where in ("", "Global") for kind in ("Max", "Average") for n in (1, 2)},
 }

@@ -16,22 +16,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import ExportError, ToolMissingError
-from core.hls.rtl_steps import constant, each, is_constant, rectified, step
+from core.hls.rtl_functions import looked_up
+from core.hls.rtl_options import DEPTH_LIMIT, STAGE_SHARE, RtlOptions
+from core.hls.rtl_steps import array_like, bent, constant, is_constant, rectified, step
 from core.quant.quantizers import FixedPoint
 
 if TYPE_CHECKING:  # the estimate of a candidate needs no keras
     from core.hls.network import Network, Node
 
 TOP = "quantiscope_top"
-#: depth against area in alkaid's solver: extra adder levels allowed; unbounded doubles the latency
-HARD_DC = 2
-#: part of the clock period that a stage may take in alkaid's delay model; leaves room for routing
-STAGE_SHARE = 0.8
+#: names that other modules of this flow know
+HARD_DC = DEPTH_LIMIT
+__all__ = ["HARD_DC", "STAGE_SHARE", "TOP", "Rtl", "RtlOptions", "trace_network", "write_rtl"]
 
 
 @dataclass(frozen=True)
 class Rtl:
-    """Written RTL. `cycles` from input to output; `lut` is alkaid's cost, `registers` counts pipeline bits."""
+    """Written RTL. `cycles` from input to output; `lut` is alkaid's cost, `registers` counts pipeline bits.
+
+    `stages` are the modules between the registers; `logic` computes on events what the RTL does.
+    """
 
     directory: Path
     top: str
@@ -41,6 +45,7 @@ class Rtl:
     registers: int
     model: Any
     logic: Any
+    options: RtlOptions
 
 
 def _library() -> Any:
@@ -49,18 +54,21 @@ def _library() -> Any:
         import alkaid.trace as trace
     except ImportError:
         raise ToolMissingError("alkaid is not installed", "it writes the RTL",
-                               "Install it with: python -m pip install alkaid==0.8.2 (Linux x86-64 or macOS);"
-                               " the hls4ml flow needs no alkaid") from None
+                               "Install it with: python -m pip install alkaid==0.8.2 (it has wheels for Linux x86-64"
+                               " and macOS on Arm only); the hls4ml flow needs no alkaid") from None
     return trace, rtl_model
 
 
-def trace_network(network: Network) -> Any:
+def trace_network(network: Network, options: RtlOptions | None = None, upto: str = "") -> Any:
     """alkaid's logic for a network: callable on events by `.predict`, with `.cost` (LUT) and `.latency` (ns).
+
+    `upto` names the node to end with; "" is the network's result.
 
     Raises:
         ExportError: a node that cannot be traced.
     """
     trace, _ = _library()
+    options = options or RtlOptions()
     values: dict[str, Any] = {}
     source: Any = None
     for node in network.nodes:
@@ -68,17 +76,23 @@ def trace_network(network: Network) -> Any:
             continue
         if node.op == "quantize":
             kif = _kif(node.output, node.shape)
-            source = trace.FVArray.from_kif(*kif, hwconf=trace.HWConfig(1, 1, -1), solver_options={"hard_dc": HARD_DC})
+            source = trace.FVArray.from_kif(*kif, hwconf=trace.HWConfig(1, 1, -1), solver_options=options.solver())
             values[node.name] = source
-            continue
-        values[node.name] = _apply(node, values)
+        else:
+            values[node.name] = _apply(node, values, source)
+        if node.name == upto:
+            break
     if source is None:
         raise ExportError("the model has no quantized input", remedy="Quantize it by a recipe first")
     with _sound_passes():
-        return trace.trace(source, values[network.result])
+        return trace.trace(source, values[upto or network.result])
 
 
-def _apply(node: Node, values: dict[str, Any]) -> Any:
+def _apply(node: Node, values: dict[str, Any], source: Any) -> Any:
+    if node.op == "constant":
+        first = np.asarray(source).ravel()[0]
+        return array_like(np.array([constant(v, first) for v in node.weights["values"].ravel()], dtype=object)
+                          .reshape(node.shape), source)
     value = values[node.inbound[0]]
     if node.op == "reshape":
         return value.reshape(node.shape)
@@ -86,10 +100,27 @@ def _apply(node: Node, values: dict[str, Any]) -> Any:
         value = step(node, [values[name] for name in node.inbound])
         if "bias" in node.weights:
             value = value + node.weights["bias"]
-    if node.activation == "relu":
-        value = each(value, rectified)
-    fixed = node.output
-    return value if fixed is None else each(value, lambda element: quantized(element, fixed))
+    return _ended(node, value)
+
+
+def _ended(node: Node, value: Any) -> Any:
+    """The value through the node's activation and quantizer, or its function."""
+    raw = np.asarray(value)
+    out = np.empty(raw.shape, dtype=object)
+    known: dict[object, Any] = {}
+    slopes = None if node.slope is None else np.broadcast_to(np.asarray(node.slope, float), raw.shape)
+    for place, element in np.ndenumerate(raw):
+        if node.function is not None:
+            out[place] = looked_up(element, *node.function.at(place), known, node.name)
+            continue
+        if node.activation == "relu":
+            element = rectified(element)
+        elif node.activation == "leaky":
+            assert slopes is not None
+            element = bent(element, float(slopes[place]), node.ceiling)
+        fixed: Any = node.output[place] if isinstance(node.output, np.ndarray) else node.output
+        out[place] = element if fixed is None else quantized(element, fixed)
+    return array_like(out, value)
 
 
 def quantized(element: Any, fixed: FixedPoint) -> Any:
@@ -146,22 +177,34 @@ def _sound_passes() -> Iterator[None]:
         passes.canonicalize_msb_wraps = kept
 
 
-def _kif(fixed: FixedPoint | None, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    assert fixed is not None  # read_network has checked it
-    return (np.full(shape, int(fixed.signed)), np.full(shape, fixed.integer), np.full(shape, fixed.fraction))
+def _kif(fixed: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(signed, integer, fraction) of each place of an input, of one type or of one for each place."""
+    types = np.broadcast_to(np.asarray(fixed, dtype=object), shape)
+    return tuple(np.array([int(getattr(t, what)) for t in types.ravel()]).reshape(shape)  # type: ignore[return-value]
+                 for what in ("signed", "integer", "fraction"))
 
 
-def write_rtl(network: Network, directory: Path, part: str, clock_ns: float) -> Rtl:
-    """Trace, pipeline to the clock and write Verilog, constraints and Vivado scripts into `directory`."""
+def write_rtl(network: Network, directory: Path, part: str, clock_ns: float, options: RtlOptions | None = None) -> Rtl:
+    """Trace, pipeline to the clock and write RTL, constraints and Vivado scripts into `directory`.
+
+    Raises:
+        ExportError: a node cannot be traced, or an option is out of range.
+        ToolMissingError: alkaid is not installed.
+    """
     _, rtl_model = _library()
-    logic = trace_network(network)
+    options = options or RtlOptions()
+    options.check()
+    logic = trace_network(network, options)
+    pipeline: dict[str, Any] = {"n_stages": options.stages} if options.stages else {
+        "latency_cutoff": options.cutoff_ns(clock_ns)}
     with _sound_passes():
-        model = rtl_model.RTLModel(logic, directory, prj_name=TOP, latency_cutoff=STAGE_SHARE * clock_ns,
-                                   clock_period=clock_ns, part_name=part)
+        model = rtl_model.RTLModel(logic, directory, prj_name=TOP, flavor=options.language, clock_period=clock_ns,
+                                   part_name=part, ternary_fuse=options.ternary_adders, **pipeline)
         model.write()
-    stages = tuple(sorted((p.stem for p in (directory / "src").glob("logic*.v")), key=lambda s: int(s[5:])))
+    stages = tuple(sorted((p.stem for p in (directory / "src").glob(f"logic*.{options.suffix}")),
+                          key=lambda s: int(s[5:])))
     return Rtl(directory, TOP, stages, int(model.latency or 0), float(model._comb.cost), int(model.reg_bits), model,
-               logic)
+               logic, options)
 
 
 def simulator_sources(rtl: Rtl) -> tuple[str, str]:

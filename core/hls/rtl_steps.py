@@ -45,6 +45,16 @@ def rectified(element: Any) -> Any:
     return constant(max(element.low, 0.0), element) if is_constant(element) else element.relu()
 
 
+def bent(element: Any, slope: float, ceiling: float | None) -> Any:
+    """max(x, 0) - slope * max(-x, 0), at most the ceiling."""
+    value = rectified(element)
+    if slope:
+        value = value - rectified(-element) * slope
+    if ceiling is None or value.high <= ceiling:
+        return value
+    return constant(ceiling, value) if value.low >= ceiling else value.min_of(ceiling)
+
+
 def product(value: Any, kernel: np.ndarray) -> Any:
     """value @ kernel; inputs that never change are summed here, for alkaid cannot take a vector of them."""
     raw = np.asarray(value)
@@ -140,9 +150,15 @@ def _elementwise(both: Callable[[Any, Any], Any]) -> Callable[[Node, list[Any]],
         out = np.empty(spread[0].shape, dtype=object)
         for place in np.ndindex(out.shape):
             out[place] = reduce(both, (values[place] for values in spread))
-        return array_like(out, inputs[0])
+        made = array_like(out, inputs[0])
+        return made if node.factor == 1.0 else made * node.factor
 
     return apply
+
+
+def _dot(node: Node, inputs: list[Any]) -> Any:
+    products = [a * b for a, b in zip(*(np.asarray(value).ravel() for value in inputs), strict=True)]
+    return array_like(np.array([_tree(products, lambda a, b: a + b)], dtype=object), inputs[0])
 
 
 def _concatenate(node: Node, inputs: list[Any]) -> Any:
@@ -153,7 +169,7 @@ def _concatenate(node: Node, inputs: list[Any]) -> Any:
 
 _STEPS: dict[str, Callable[[Node, list[Any]], Any]] = {
     "move": _move, "dense": _dense, "matrix": _matrix, "windows": _windows, "depthwise": _depthwise,
-    "maximum_pool": _maximum_pool, "sum_pool": _sum_pool, "concatenate": _concatenate,
+    "maximum_pool": _maximum_pool, "sum_pool": _sum_pool, "concatenate": _concatenate, "dot": _dot,
     "add": _elementwise(lambda a, b: a + b), "subtract": _elementwise(lambda a, b: a - b),
     "multiply": _elementwise(lambda a, b: a * b), "maximum": _elementwise(lambda a, b: a.max_of(b)),
     "minimum": _elementwise(lambda a, b: a.min_of(b)),
