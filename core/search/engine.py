@@ -59,8 +59,11 @@ class Budget:
         """As `spent`, with so many candidates under way."""
         if self.trials is not None and self.done + ahead >= self.trials:
             return True
-        return self.seconds is not None and self.elapsed + 0.5 * self.elapsed / max(self.done, 1) > self.seconds \
-            and (self.done > 0 or self.elapsed > self.seconds)
+        if self.seconds is None:
+            return False
+        if not self.done:  # a search whose start-up alone outlasts its budget still gives one candidate
+            return ahead > 0 and self.elapsed > self.seconds
+        return self.elapsed * (1 + 0.5 / self.done) > self.seconds
 
     def report(self, monitor: Monitor) -> None:
         """Emit progress in whichever measure ends first."""
