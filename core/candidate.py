@@ -33,12 +33,21 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """Cost vector of a candidate. Energy in pJ (QTools' 45 nm model), bits in bits, EBOPs as in HGQ."""
+    """Cost vector of a candidate. Energy in pJ (QTools' 45 nm model), bits in bits, EBOPs as in HGQ.
+
+    Further estimates are there where a search was asked for them: `lut`, `dsp` and `bram_18k` of the hls4ml path
+    (`core.energy.resources`); `da_lut` and `latency_ns` as distributed arithmetic (`core.hls.da_estimate`).
+    """
 
     energy_pj: float
     parameter_bits: int
     activation_bits: int
     ebops: int | None = None
+    lut: int | None = None
+    dsp: int | None = None
+    bram_18k: int | None = None
+    da_lut: float | None = None
+    latency_ns: float | None = None
 
     @property
     def bits(self) -> int:
@@ -51,7 +60,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is unique within the project and names its folder; `seconds` is the wall time it took;
     `created` is an ISO 8601 UTC time; `method` is the sampler or "manual"; `training` holds the numbers
-    it was trained with ("epochs", "learning_rate", "batch_size") and "validation_accuracy".
+    it was trained with ("epochs", "learning_rate", "batch_size") and "validation_accuracy"; `hashes` the SHA-256
+    of what it is of ("model", "data") and of its files ("recipe.json", "weights.npz"), once it is stored.
     """
 
     id: str
@@ -64,3 +74,4 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     versions: dict[str, str] = {}
     training: dict[str, float] = {}
+    hashes: dict[str, str] = {}

@@ -214,6 +214,11 @@ class Pricer:
             rows.append(self.row(number, inputs, entry.quantizers if entry else {}))
         return CostReport(name=recipe.name, rows=tuple(rows), settings=self.settings, input_bits=self.input_bits)
 
+    def of_recipe(self, recipe: Recipe) -> Pricer:
+        """The pricer whose nodes are the layers that a recipe builds: another where numbers of units change."""
+        factors = multipliers(recipe)
+        return self._of_size(factors) if factors else self
+
     def _of_size(self, factors: tuple[tuple[str, float], ...]) -> Pricer:
         """The pricer of the model with those numbers of units."""
         if factors not in self._sizes:

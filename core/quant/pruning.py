@@ -111,6 +111,10 @@ class Pruner:
         for variable, mask in zip(self._weights, self.masks, strict=True):
             variable.assign(tf.convert_to_tensor(variable) * mask)
 
+    def by_variable(self) -> dict[int, Any]:
+        """The masks as tensors, by the id of the variable they belong to."""
+        return {id(variable): tf.identity(mask) for variable, mask in zip(self._weights, self.masks, strict=True)}
+
     def _share(self, target: float, number: Any) -> Any:
         """Equation 1 of arXiv:1710.01878: s_f + (s_i - s_f) (1 - t)**3, with t from 0 to 1."""
         if self.last == self._first:

@@ -15,8 +15,10 @@ from core.events import Monitor
 from core.quant import evaluation, pruning, quantize, training, weights
 from core.quant.calibration import calibration_samples
 from core.quant.recipe import Recipe
+from core.search.compiled_trainer import exact_of
+from core.search.objectives import qualities_of
 from core.search.space import SearchSpace
-from core.search.trainer import CALIBRATION_EVENTS, Trained
+from core.search.trainer import CALIBRATION_EVENTS, NOTHING, Extras, Trained
 
 # each candidate is a program of its own and traced once: TensorFlow's advice about that is no news
 tf.get_logger().setLevel("ERROR")
@@ -34,11 +36,14 @@ class KerasTrainer:
         batch_size: events a step.
         options: everything else that a training may be told.
         pruning_schedule: how the recipe's sparsities are reached.
+        extras: what is told of a candidate beside its accuracy.
     """
 
     def __init__(self, model: keras.Model, dataset: Dataset, learning_rate: float = 3e-3, batch_size: int = 256,
-                 options: training.TrainOptions | None = None, pruning_schedule: str = "polynomial") -> None:
+                 options: training.TrainOptions | None = None, pruning_schedule: str = "polynomial",
+                 extras: Extras = NOTHING) -> None:
         self._model = model
+        self._extras = extras
         self._dataset = dataset
         self._learning_rate = learning_rate
         self._batch_size = batch_size
@@ -76,5 +81,10 @@ class KerasTrainer:
         else:
             pruning.prune_once(model, recipe, monitor)
         kind = "trained" if epochs > 0 else "post-training"
+        validation = {}
+        if self._extras.qualities:
+            judge = replace(self._dataset, x_test=self._dataset.x_val, y_test=self._dataset.y_val)
+            validation = qualities_of(evaluation.evaluate(model, judge, kind))
         return Trained(evaluation.evaluate(model, self._dataset, kind),
-                       evaluation.validation_figure(model, self._dataset), weights.weights_of(model))
+                       evaluation.validation_figure(model, self._dataset), weights.weights_of(model), validation,
+                       exact_of(model) if self._extras.weights else {})

@@ -8,7 +8,7 @@ products in small networks and slow for convolutions).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -36,6 +36,10 @@ class State(NamedTuple):
     steps: Any
 
 
+#: (state, steps done) -> (state with zeros in it, a mask of each weight): how a program prunes between its calls
+Prune = Callable[[State, int], tuple[State, tuple[Any, ...]]]
+
+
 class Program:
     """Training and scoring of one switched model on one dataset.
 
@@ -45,11 +49,12 @@ class Program:
         dataset: what it is trained on; its task fixes the loss.
         batch_size: events a step.
         way: "xla", "graph", or "" to time both.
+        pruned: True where some trainings are told which weights stay zero.
     """
 
     def __init__(self, model: keras.Model, switches: Switches, dataset: Dataset, batch_size: int = 1024,
-                 way: str = "") -> None:
-        self._model, self._switches = model, switches
+                 way: str = "", pruned: bool = False) -> None:
+        self._model, self._switches, self.pruned = model, switches, pruned
         self._objective = objective_of(dataset)
         kept = self._objective.trains_on(dataset.y_train)
         self._x, self._y = tf.constant(dataset.x_train[kept]), tf.constant(dataset.y_train[kept])
@@ -123,7 +128,8 @@ class Program:
 
     # -- training ----------------------------------------------------------------------------------------
 
-    def train(self, state: State, rows: np.ndarray, rates: np.ndarray, order: np.ndarray) -> tuple[State, float]:
+    def train(self, state: State, rows: np.ndarray, rates: np.ndarray, order: np.ndarray,
+              prune: Prune | None = None) -> tuple[State, float]:
         """Adam for len(rates) steps.
 
         Args:
@@ -131,28 +137,37 @@ class Program:
             rows: (1, places, 3), or (steps, places, 3) for other quantizers at each step.
             rates: (steps,) learning rates.
             order: (steps * batch,) numbers of training events.
+            prune: asked before every CHUNK steps and at the end, of a program that is `pruned`.
 
         Returns:
             the state after, and the mean loss.
         """
         total = 0.0
+        masks = tuple(tf.ones_like(weight) for weight in state.weights) if self.pruned else ()
         for start in range(0, len(rates), CHUNK):
             count = min(CHUNK, len(rates) - start)
+            if prune is not None:
+                state, masks = prune(state, start)
             table = np.broadcast_to(rows if len(rows) == 1 else _filled(rows[start:start + count]),
                                     (CHUNK, *rows.shape[1:]))
             taken = _filled(order[start * self.batch:(start + count) * self.batch].reshape(count, self.batch))
             state, loss = self._train(state, tf.constant(table, tf.float32), tf.constant(taken, tf.int32),
                                       tf.constant(_filled(rates[start:start + count]), tf.float32),
-                                      tf.constant(count))
+                                      tf.constant(count), masks)
             total += float(loss)
+        if prune is not None:
+            state, _ = prune(state, len(rates))
         return state, total / len(rates)
 
-    def _run(self, state: State, rows: Any, order: Any, rates: Any, count: Any) -> tuple[State, Any]:
+    def _run(self, state: State, rows: Any, order: Any, rates: Any, count: Any,
+             masks: tuple[Any, ...]) -> tuple[State, Any]:
         self.traces["train"] = self.traces.get("train", 0) + 1
 
         def body(step: Any, now: State, total: Any) -> tuple[Any, State, Any]:
             after, loss = self._step(now, rows[step], tf.gather(self._x, order[step]),
                                      tf.gather(self._y, order[step]), rates[step])
+            if masks:
+                after = after._replace(weights=tuple(w * m for w, m in zip(after.weights, masks, strict=True)))
             return step + 1, after, total + loss
 
         start = (tf.constant(0), state, tf.constant(0.0))

@@ -16,7 +16,7 @@ import msgspec
 from core.errors import QuantizerError, SearchError
 from core.model_info import ACTIVATIONS, LayerInfo, ModelInfo
 from core.quant.quantizers import REPLACES
-from core.quant.recipe import OUTPUT, Recipe, merged
+from core.quant.recipe import OUTPUT, LayerRecipe, Recipe, merged
 from core.quant.spec import QuantizerSpec, parse
 
 RELU_KINDS = frozenset({"quantized_relu", "quantized_relu_po2"})
@@ -27,6 +27,9 @@ STANDING = frozenset({OUTPUT, "activation", "recurrent_activation"})
 #: parameter types that take the options of "kernel" when they have none of their own
 KERNEL_LIKE = ("recurrent_kernel", "depthwise", "pointwise")
 PARAMETER_TYPES = (KERNEL, *KERNEL_LIKE, "bias", "gamma", "beta", "mean", "variance", OUTPUT)
+#: what of a layer may be chosen beside quantizers, as numbers: multiplier of its units or filters, share of zeros
+UNITS, SPARSITY = "units", "sparsity"
+NUMBERS = {UNITS: "units_multiplier", SPARSITY: "sparsity"}
 _WIDTHS = {"binary": 1, "stochastic_binary": 1, "bernoulli": 1, "ternary": 2, "stochastic_ternary": 2}
 
 #: (layer, parameter, spec) -> integer bits
@@ -66,12 +69,26 @@ def width_of(text: str) -> int:
     return int(spec.get("bits") or _WIDTHS.get(spec.kind, 8))
 
 
-class Choice(msgspec.Struct, frozen=True):
-    """The quantizer strings one parameter of one layer may take."""
+class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The quantizer strings one parameter of one layer may take; of NUMBERS, the numbers as strings.
+
+    `also` are further layers that take the same number.
+    """
 
     layer: str
     parameter: str
     options: tuple[str, ...]
+    also: tuple[str, ...] = ()
+
+    @property
+    def is_number(self) -> bool:
+        """True for a number of the layer, False for a quantizer."""
+        return self.parameter in NUMBERS
+
+    @property
+    def numbers(self) -> list[float]:
+        """The options of a number."""
+        return [float(text) for text in self.options]
 
     @property
     def key(self) -> str:
@@ -91,9 +108,20 @@ class SearchSpace(msgspec.Struct, frozen=True):
         return math.prod(len(choice.options) for choice in self.choices)
 
     @property
+    def quantized(self) -> tuple[Choice, ...]:
+        """The choices that are of quantizers."""
+        return tuple(choice for choice in self.choices if not choice.is_number)
+
+    @property
     def has_open(self) -> bool:
         """True while some option waits for its integer bits."""
-        return any(is_open(text) for choice in self.choices for text in choice.options)
+        return any(is_open(text) for choice in self.quantized for text in choice.options)
+
+    def varies(self, number: str) -> bool:
+        """True where a number (UNITS or SPARSITY) is not that of the float model in every recipe."""
+        plain = 1.0 if number == UNITS else 0.0
+        return any(getattr(entry, NUMBERS[number]) != plain for entry in self.base.layers.values()) \
+            or any(value != plain for c in self.choices if c.parameter == number for value in c.numbers)
 
     @property
     def digest(self) -> str:
@@ -104,31 +132,52 @@ class SearchSpace(msgspec.Struct, frozen=True):
 
     def decode(self, values: Mapping[str, int], name: str = "candidate") -> Recipe:
         """The recipe for option numbers by choice key; a key left out takes option 0."""
-        changes = {(c.layer, c.parameter): c.options[values.get(c.key, 0)] for c in self.choices}
-        return merged(self.base, changes, name)
+        changes = {(c.layer, c.parameter): c.options[values.get(c.key, 0)] for c in self.quantized}
+        recipe = merged(self.base, changes, name)
+        for choice in self.choices:
+            if choice.is_number:
+                value = {NUMBERS[choice.parameter]: choice.numbers[values.get(choice.key, 0)]}
+                for layer in (choice.layer, *choice.also):
+                    entry = recipe.layers.get(layer, LayerRecipe())
+                    recipe = recipe.with_layer(layer, msgspec.structs.replace(entry, **value))
+        return recipe
 
     def encode(self, recipe: Recipe) -> dict[str, int] | None:
         """Option numbers by choice key, or None where the recipe is not in this space."""
         values: dict[str, int] = {}
-        for choice in self.choices:
+        for choice in self.quantized:
             text = recipe.text(choice.layer, choice.parameter)
             specs = list(map(parse, choice.options))
             if text is None or parse(text) not in specs:
                 return None
             values[choice.key] = specs.index(parse(text))
-        return values if not self.decode(values).differences(recipe) else None
+        for choice in self.choices:
+            if choice.is_number:
+                number = getattr(recipe.layers.get(choice.layer, LayerRecipe()), NUMBERS[choice.parameter])
+                if number not in choice.numbers:
+                    return None
+                values[choice.key] = choice.numbers.index(number)
+        found = self.decode(values)
+        return values if not found.differences(recipe) and _beside(found) == _beside(recipe) else None
 
     def uniform(self, bits: int) -> dict[str, int]:
-        """The point nearest to one width everywhere, fixed point preferred."""
+        """The point nearest to one width everywhere, fixed point preferred, with the base recipe's numbers."""
         def distance(text: str) -> tuple[int, bool]:
             return abs(width_of(text) - bits), "integer" not in parse(text).arguments
 
-        return {choice.key: min(range(len(choice.options)), key=lambda i: distance(choice.options[i]))
-                for choice in self.choices}
+        def nearest(choice: Choice) -> int:
+            if not choice.is_number:
+                return min(range(len(choice.options)), key=lambda i: distance(choice.options[i]))
+            base = getattr(self.base.layers.get(choice.layer, LayerRecipe()), NUMBERS[choice.parameter])
+            return min(range(len(choice.options)), key=lambda i: abs(choice.numbers[i] - base))
+
+        return {choice.key: nearest(choice) for choice in self.choices}
 
     def resolved(self, choose: IntegerChooser) -> SearchSpace:
         """A copy in which every open option got its integer bits from `choose`."""
         def close(choice: Choice) -> Choice:
+            if choice.is_number:
+                return choice
             texts = []
             for text in choice.options:
                 spec = parse(text)
@@ -138,6 +187,14 @@ class SearchSpace(msgspec.Struct, frozen=True):
             return Choice(choice.layer, choice.parameter, tuple(dict.fromkeys(texts)))
 
         return SearchSpace(self.base, tuple(map(close, self.choices)))
+
+
+def _beside(recipe: Recipe) -> dict[str, tuple[object, ...]]:
+    """What a recipe says of layers beside quantizers, where it says anything."""
+    plain: tuple[object, ...] = (1.0, 0.0, {})
+    found: dict[str, tuple[object, ...]] = {name: (entry.units_multiplier, entry.sparsity, entry.widths)
+                                            for name, entry in recipe.layers.items()}
+    return {name: values for name, values in found.items() if values != plain}
 
 
 def build_space(info: ModelInfo, base: Recipe, options: Mapping[str, Sequence[str]] | None = None,
@@ -216,7 +273,7 @@ def anchors(space: SearchSpace, widths: Sequence[int] = (8, 6, 4, 3)) -> list[di
     base = space.encode(space.base)
     points = [] if base is None else [base]
     points += [space.uniform(bits) for bits in widths]
-    kernels = [choice for choice in space.choices if choice.parameter in (KERNEL, *KERNEL_LIKE)]
+    kernels = [choice for choice in space.quantized if choice.parameter in (KERNEL, *KERNEL_LIKE)]
     kinds = {parse(text).kind for choice in kernels for text in choice.options
              if "integer" not in parse(text).arguments}
     points += [{**space.uniform(6), **_of_kind(kernels, kind)} for kind in sorted(kinds, reverse=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -22,12 +22,28 @@ class Trained:
     """A trained candidate.
 
     `evaluation` is on the test events, for people; `validation_accuracy` is on the validation events,
-    for the search to choose by, so that the test events choose nothing.
+    for the search to choose by, so that the test events choose nothing. `validation` holds further qualities
+    on them by name, and `exact` quantized weights by layer and parameter, as far as `Extras` asked for them;
+    `notes` are numbers of how it was trained beside the settings.
     """
 
     evaluation: Evaluation
     validation_accuracy: float
     weights: dict[str, np.ndarray]
+    validation: Mapping[str, float] = field(default_factory=dict)
+    exact: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    notes: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a trainer tells of a candidate beside its accuracy: every quality on validation events, exact weights."""
+
+    qualities: bool = False
+    weights: bool = False
+
+
+NOTHING = Extras()
 
 
 class Trainer(Protocol):
