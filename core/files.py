@@ -49,11 +49,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames within a folder durable; does nothing where folders cannot be synced (Windows)."""
+def sync(path: Path) -> None:
+    """Make a file, or renames within a folder, durable; does nothing where folders cannot be synced (Windows)."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -76,7 +76,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -89,12 +89,12 @@ def write_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
         temporary.mkdir(parents=True)
         for name, data in files.items():
             _write_synced(temporary / name, data)
-        sync_folder(temporary)
+        sync(temporary)
         temporary.rename(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    sync_folder(folder.parent)
+    sync(folder.parent)
 
 
 def replace_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -112,7 +112,7 @@ def replace_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    sync_folder(folder.parent)
+    sync(folder.parent)
     shutil.rmtree(former, ignore_errors=True)
 
 
@@ -190,9 +190,13 @@ def _open_own(path: Path) -> IO[str]:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags, 0o666)
     found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+    if found.st_nlink > 1:  # of a copy made of hard links, or of a file elsewhere: leave that one alone
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is a link or not a regular file", str(path))
+        path.unlink()
+        return _open_own(path)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return os.fdopen(descriptor, "r+", encoding="utf-8")
 
 

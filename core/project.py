@@ -15,10 +15,8 @@ A candidate folder appears as a whole or not at all. Needs numpy and msgspec alo
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 import shutil
-import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,53 +24,44 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from core.candidate import Candidate, Costs, Evaluation
-from core.errors import ProjectError, RecipeError
-from core.files import TEMPORARY, FolderLock, npz_bytes, sha256_of, write_atomically, write_folder_atomically
+from core.candidate import Candidate, Evaluation
+from core.errors import ProjectError
+from core.files import (
+    TEMPORARY,
+    FolderLock,
+    npz_bytes,
+    read_bounded,
+    replace_folder_atomically,
+    restore_folders,
+    sha256_of,
+    write_atomically,
+    write_folder_atomically,
+)
 from core.hls.report import ExportReport
 from core.model_info import ModelInfo
+from core.project_files import (
+    NOT_OURS,
+    PROJECT_FILE,
+    RECIPE,
+    UNREADABLE,
+    WEIGHTS,
+    Metrics,
+    ModelReference,
+    ProjectFile,
+    build_folder,
+    digest,
+    encode,
+    evaluation_files,
+    migrate,
+    outside_links,
+    read_evaluation,
+    read_project_file,
+)
 from core.quant.recipe import Recipe
+from core.versions import versions
 
-SCHEMA_VERSION = 1
 SUFFIX = ".qscope"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_NOT_OURS = "Choose a folder that ends in .qscope and was made by Quantiscope"
-
-
-class ModelReference(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the model lies: a path within the project when `copied`, else an absolute one."""
-
-    path: str
-    sha256: str
-    copied: bool = True
-
-
-class ProjectFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What project.json holds. `data` is a bundled dataset's name or an absolute path."""
-
-    schema_version: int = SCHEMA_VERSION
-    name: str
-    created: str
-    model: ModelReference
-    data: str
-    data_sha256: str = ""
-    recipe: Recipe = Recipe()
-    settings: dict[str, Any] = {}
-
-
-class _Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """metrics.json: a candidate without its recipe and curves; `curves` names the classes of roc.npz in order."""
-
-    schema_version: int = SCHEMA_VERSION
-    evaluation: Evaluation
-    curves: list[str] = []
-    costs: Costs | None = None
-    seconds: float = 0.0
-    created: str = ""
-    method: str = "manual"
-    seed: int | None = None
-    versions: dict[str, str] = {}
-    training: dict[str, float] = {}
 
 
 class Project:
@@ -88,9 +77,10 @@ class Project:
         self.folder = folder
         self.read_only = read_only
         self.notes: list[str] = []
+        self._opening: list[str] = []
         self._lock = lock
         self._holder = holder
-        self._file = _read_project_file(folder)
+        self._file = read_project_file(folder)
         self._info: ModelInfo | None = None
         self._candidates: dict[str, Candidate] = {}
 
@@ -128,32 +118,34 @@ class Project:
             name=name or folder.stem, created=now(), recipe=recipe or Recipe(name="float"),
             model=ModelReference(path=f"model/{model.name}" if copy_model else str(model),
                                  sha256=info.source_hash or sha256_of(model), copied=copy_model),
-            data=reference, data_sha256=data_hash,
+            data=reference, data_sha256=data_hash, versions=versions(),
         )
-        _build_folder(folder, model if copy_model else None, file)
+        build_folder(folder, model if copy_model else None, file)
         return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path | str) -> Project:
         """Open a project; read-only where another process (not our parent) has it open.
 
+        One of an older schema is migrated; where it cannot be written it is read as if it had been.
+
         Raises:
             ProjectError: no such project, damaged, or written by a newer version.
         """
         folder = Path(folder).absolute()
         if not folder.is_dir():
-            raise ProjectError(f"there is no project folder {folder}", remedy=_NOT_OURS)
-        _read_project_file(folder)  # refuse before a lock file is written into a foreign folder
+            raise ProjectError(f"there is no project folder {folder}", remedy=NOT_OURS)
+        read_project_file(folder)  # refuse before a lock file is written into a foreign folder
         lock = FolderLock(folder)
         owned = lock.acquire()
         holder = None if owned else lock.holder()
         try:
+            notes = _made_ready(folder) if owned else []
             project = cls(folder, lock, read_only=not owned and not lock.in_family(), holder=holder)
         except BaseException:
             lock.release()
             raise
-        if owned:
-            project._sweep()
+        project._opening = project.notes = notes
         return project
 
     def close(self) -> None:
@@ -241,7 +233,7 @@ class Project:
 
     def _save(self, file: ProjectFile) -> None:
         with self._writing():
-            write_atomically(self.folder / "project.json", _encode(file))
+            write_atomically(self.folder / PROJECT_FILE, encode(file))
         self._file = file
 
     @contextlib.contextmanager
@@ -254,42 +246,32 @@ class Project:
             raise ProjectError(f"project {self.name!r} could not be saved", error.strerror or str(error),
                                "What was stored before is untouched; mend that and try again") from error
 
-    def _sweep(self) -> None:
-        """Delete what a killed process left unfinished; only the lock's holder may."""
-        for parent in (self.folder, *(self.folder / name for name in ("candidates", "exports", "checkpoints"))):
-            for path in parent.glob(f"{TEMPORARY}*"):
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-
     # -- the float model ---------------------------------------------------------------------------
 
     @property
     def float_evaluation(self) -> Evaluation | None:
         """How the float model does on the test events, once it was evaluated."""
         try:
-            return _read_evaluation(self.folder / "float").evaluation
-        except _UNREADABLE:
+            return read_evaluation(self.folder / "float").evaluation
+        except UNREADABLE:
             return None
 
     def save_float_evaluation(self, evaluation: Evaluation) -> None:
         """Store how the float model does."""
         with self._writing():
-            folder = self.folder / "float"
-            shutil.rmtree(folder, ignore_errors=True)
-            write_folder_atomically(folder, _evaluation_files(_Metrics(evaluation=evaluation, created=now())))
+            replace_folder_atomically(self.folder / "float",
+                                      evaluation_files(Metrics(evaluation=evaluation, created=now())))
 
     # -- candidates --------------------------------------------------------------------------------
 
     def candidates(self) -> list[Candidate]:
         """Every finished candidate in the order of their ids; a damaged one is left out and noted."""
         found = []
-        self.notes = []
-        for folder in sorted((self.folder / "candidates").glob("[!.]*")):
+        self.notes = [*self._opening]
+        for folder in self._candidate_folders():
             try:
                 found.append(self._read_candidate(folder))
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 self.notes.append(f"candidate {folder.name} is incomplete or damaged and was left out ({error}).")
         return found
 
@@ -298,37 +280,48 @@ class Project:
         folder = self._candidate_folder(candidate_id)
         try:
             return self._read_candidate(folder)
-        except _UNREADABLE:
-            known = ", ".join(path.name for path in sorted((self.folder / "candidates").glob("[!.]*"))[:8])
+        except UNREADABLE:
+            known = ", ".join(path.name for path in self._candidate_folders()[:8])
             raise ProjectError(f"project {self.name!r} has no candidate {candidate_id!r}",
                                remedy=f"It has: {known}" if known else "Run a search or a training first") from None
 
+    def _candidate_folders(self) -> list[Path]:
+        """In the order of their ids, c9999 before c10000."""
+        return sorted((self.folder / "candidates").glob("[!.]*"), key=lambda path: (len(path.name), path.name))
+
     def new_candidate_id(self) -> str:
         """The next free id: "c0001", "c0002" ..."""
-        taken = [int(path.name[1:]) for path in (self.folder / "candidates").glob("c*") if path.name[1:].isdigit()]
+        taken = [int(path.name[1:]) for path in (self.folder / "candidates").glob("c*")
+                 if path.name[1:].isdecimal() and path.name.isascii() and len(path.name) < 12]
         return f"c{max(taken, default=0) + 1:04d}"
 
-    def add_candidate(self, candidate: Candidate, weights: dict[str, np.ndarray]) -> None:
+    def add_candidate(self, candidate: Candidate, weights: dict[str, np.ndarray]) -> Candidate:
         """Store a finished candidate durably: when this returns, a power cut cannot lose it.
+
+        Returns:
+            The candidate with the SHA-256 of the model and dataset it is of, and of its recipe and weights as stored.
 
         Raises:
             ProjectError: the id is taken or malformed, or the folder cannot be written.
         """
         folder = self._candidate_folder(candidate.id)
-        metrics = _Metrics(evaluation=candidate.evaluation, costs=candidate.costs, seconds=candidate.seconds,
-                           created=candidate.created, method=candidate.method, seed=candidate.seed,
-                           versions=candidate.versions, training=candidate.training)
-        files = {"recipe.json": candidate.recipe.to_json(), "weights.npz": npz_bytes(weights),
-                 **_evaluation_files(metrics)}
+        files = {RECIPE: candidate.recipe.to_json(), WEIGHTS: npz_bytes(weights)}
+        hashes = {"model": self._file.model.sha256, "data": self._file.data_sha256,
+                  **{name: digest(data) for name, data in files.items()}}
+        candidate = msgspec.structs.replace(candidate, hashes=hashes)
+        metrics = Metrics(evaluation=candidate.evaluation, costs=candidate.costs, seconds=candidate.seconds,
+                          created=candidate.created, method=candidate.method, seed=candidate.seed,
+                          versions=candidate.versions, training=candidate.training, hashes=hashes)
         if folder.exists():
             raise ProjectError(f"project {self.name!r} already has a candidate {candidate.id!r}")
         with self._writing():
-            write_folder_atomically(folder, files)
+            write_folder_atomically(folder, {**files, **evaluation_files(metrics)})
         self._candidates[candidate.id] = candidate
+        return candidate
 
     def weights_path(self, candidate_id: str) -> Path:
         """The weights.npz of a candidate, whether or not it exists."""
-        return self._candidate_folder(candidate_id) / "weights.npz"
+        return self._candidate_folder(candidate_id) / WEIGHTS
 
     def _candidate_folder(self, candidate_id: str) -> Path:
         if not _ID.fullmatch(candidate_id):
@@ -339,13 +332,13 @@ class Project:
     def _read_candidate(self, folder: Path) -> Candidate:
         known = self._candidates.get(folder.name)
         if known is None:
-            metrics = _read_evaluation(folder)
-            if metrics.costs is None or not (folder / "weights.npz").is_file():
+            metrics = read_evaluation(folder)
+            if metrics.costs is None or not (folder / WEIGHTS).is_file():
                 raise ValueError("costs or weights are missing")
             known = Candidate(
-                id=folder.name, recipe=Recipe.load(folder / "recipe.json"), evaluation=metrics.evaluation,
+                id=folder.name, recipe=Recipe.load(folder / RECIPE), evaluation=metrics.evaluation,
                 costs=metrics.costs, seconds=metrics.seconds, created=metrics.created, method=metrics.method,
-                seed=metrics.seed, versions=metrics.versions, training=metrics.training)
+                seed=metrics.seed, versions=metrics.versions, training=metrics.training, hashes=metrics.hashes)
             self._candidates[folder.name] = known
         return known
 
@@ -357,23 +350,34 @@ class Project:
             raise ProjectError(f"{flow!r} cannot be the name of a flow")
         return self.folder / "exports" / f"{self._candidate_folder(candidate_id).name}-{flow}"
 
+    def prepared_export(self, candidate_id: str, flow: str) -> Path:
+        """As `export_directory`, for writing: what an export before it left is not listed from here on.
+
+        Raises:
+            ProjectError: read-only, or something in it is a link that leads out of the project.
+        """
+        directory = self.export_directory(candidate_id, flow)
+        link = outside_links(directory, self.folder)
+        if link is not None:
+            raise ProjectError(f"{link} leads out of the project", remedy="Delete it, and export again")
+        with self._writing():
+            (directory / "report.json").unlink(missing_ok=True)
+        return directory
+
     def save_export(self, report: ExportReport) -> None:
         """Write an export's report.json into its directory."""
         with self._writing():
             directory = self.export_directory(report.candidate_id, report.flow)
             directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(directory / "report.json", _encode(report))
+            write_atomically(directory / "report.json", encode(report))
 
     def exports(self) -> list[ExportReport]:
         """The report of each finished export, oldest first; unfinished ones are left out."""
         reports = []
         for path in sorted((self.folder / "exports").glob("[!.]*/report.json")):
-            with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
-                reports.append(msgspec.json.decode(path.read_bytes(), type=ExportReport))
+            with contextlib.suppress(*UNREADABLE):
+                reports.append(msgspec.json.decode(read_bounded(path), type=ExportReport))
         return sorted(reports, key=lambda report: report.created)
-
-
-_UNREADABLE = (OSError, ValueError, KeyError, msgspec.MsgspecError, RecipeError, zipfile.BadZipFile, EOFError)
 
 
 def now() -> str:
@@ -381,8 +385,27 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _encode(value: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2)
+def _made_ready(folder: Path) -> list[str]:
+    """Put in order what a killed process left, and migrate an older schema; only the lock's holder may.
+
+    Returns:
+        A sentence for what could not be done.
+    """
+    parents = (folder, *(folder / name for name in ("candidates", "exports", "checkpoints")))
+    try:
+        for parent in parents:
+            restore_folders(parent)
+        migrate(folder)
+    except OSError as error:
+        return [f"The project was not brought up to date ({error.strerror or error})."]
+    finally:
+        for path in (path for parent in parents for path in parent.glob(f"{TEMPORARY}*")):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+    return []
 
 
 def _data_reference(data: Path | str) -> tuple[str, str]:
@@ -399,66 +422,3 @@ def _data_reference(data: Path | str) -> tuple[str, str]:
         raise ProjectError(f"the dataset {data} cannot be read", error.strerror or str(error),
                            "Choose a dataset file that exists") from None
 
-
-def _build_folder(folder: Path, model: Path | None, file: ProjectFile) -> None:
-    """Make the folder under a temporary name, then rename it: it appears whole or not at all."""
-    temporary = folder.with_name(f"{TEMPORARY}{folder.name}")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for name in ("candidates", "exports"):
-            (temporary / name).mkdir()
-        if model is not None:
-            (temporary / "model").mkdir()
-            shutil.copyfile(model, temporary / file.model.path)
-        write_atomically(temporary / "project.json", _encode(file))
-        temporary.rename(folder)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise ProjectError(f"{folder} cannot be made", error.strerror or str(error),
-                           "Choose a folder that can be written") from None
-
-
-def _read_project_file(folder: Path) -> ProjectFile:
-    path = folder / "project.json"
-    try:
-        data = path.read_bytes()
-        version = msgspec.json.decode(data, type=dict[str, Any]).get("schema_version")
-    except OSError as error:
-        raise ProjectError(f"{folder} is not a Quantiscope project", error.strerror or str(error), _NOT_OURS) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ProjectError(f"{path} is damaged", str(error), "Restore it from a backup") from None
-    if not isinstance(version, int) or version < 1:
-        raise ProjectError(f"{path} is damaged", "it names no schema version", "Restore it from a backup")
-    if version > SCHEMA_VERSION:
-        raise ProjectError(f"{folder} was written by a newer Quantiscope (schema {version})",
-                           remedy=f"Update Quantiscope; this version reads up to {SCHEMA_VERSION}")
-    try:
-        file = msgspec.json.decode(data, type=ProjectFile)
-    except msgspec.MsgspecError as error:
-        raise ProjectError(f"{path} is damaged", str(error), "Restore it from a backup") from None
-    if file.model.copied and (Path(file.model.path).is_absolute() or ".." in Path(file.model.path).parts):
-        raise ProjectError(f"{path} is damaged", "its model lies outside the project", "Restore it from a backup")
-    return file
-
-
-def _evaluation_files(metrics: _Metrics) -> dict[str, bytes]:
-    """metrics.json and roc.npz: the curves go into the npz, by class number."""
-    curves = list(metrics.evaluation.roc)
-    arrays: dict[str, np.ndarray] = {}
-    for number, name in enumerate(curves):
-        false_positive, true_positive = metrics.evaluation.roc[name]
-        arrays[f"fpr_{number}"] = np.asarray(false_positive, dtype=np.float64)
-        arrays[f"tpr_{number}"] = np.asarray(true_positive, dtype=np.float64)
-    bare = msgspec.structs.replace(metrics.evaluation, roc={})
-    return {"metrics.json": _encode(msgspec.structs.replace(metrics, evaluation=bare, curves=curves)),
-            "roc.npz": npz_bytes(arrays)}
-
-
-def _read_evaluation(folder: Path) -> _Metrics:
-    metrics = msgspec.json.decode((folder / "metrics.json").read_bytes(), type=_Metrics)
-    with np.load(io.BytesIO((folder / "roc.npz").read_bytes()), allow_pickle=False) as curves:
-        roc = {name: (curves[f"fpr_{number}"].tolist(), curves[f"tpr_{number}"].tolist())
-               for number, name in enumerate(metrics.curves)}
-    evaluation = msgspec.structs.replace(metrics.evaluation, roc=roc)
-    return msgspec.structs.replace(metrics, evaluation=evaluation)

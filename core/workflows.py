@@ -126,7 +126,7 @@ def _train(request: requests.Train, monitor: Monitor) -> Candidate:
             id=project.new_candidate_id(), recipe=request.recipe, evaluation=trained.evaluation, costs=costs,
             seconds=time.monotonic() - started, created=now(), method="manual", seed=request.seed,
             versions=versions(), training=training_record(trained, trainer, request.epochs))
-        project.add_candidate(candidate, trained.weights)
+        candidate = project.add_candidate(candidate, trained.weights)
         checkpoint.unlink(missing_ok=True)
         monitor.candidate(candidate)
         return candidate
@@ -197,9 +197,8 @@ def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
         model = quantize(model_of(project.model_path), candidate.recipe)
         weights.load_weights(model, project.weights_path(candidate.id))
         options = ExportOptions(flow=request.flow, part=request.part, clock_ns=request.clock_ns,
-                                events=request.events, synthesize=request.synthesize)
-        directory = project.export_directory(candidate.id, request.flow)
-        (directory / "report.json").unlink(missing_ok=True)  # what is not finished is not listed
+                                events=request.events, synthesize=request.synthesize, rtl=request.rtl)
+        directory = project.prepared_export(candidate.id, request.flow)
         return export(model, dataset.x_test[: request.events], options, directory, monitor, candidate.id)
 
 

@@ -29,7 +29,8 @@ CORE_RANKS = {
     **dict.fromkeys(("core.errors", "core.events", "core.candidate", "core.requests", "core.model_info", "core.files",
                      "core.npz", "core.guard", "core.versions", "core.quant.spec", "core.quant.recipe"), 0),
     **dict.fromkeys(("core.model_io", "core.model_files", "core.model_safety", "core.model_shapes", "core.dataset",
-                     "core.dataset_files", "core.metrics", "core.project", "core.model_sizes"), 1),
+                     "core.dataset_files", "core.metrics", "core.project", "core.project_files",
+                     "core.model_sizes"), 1),
     "core.loading": 3,
     "core.quant": 2, "core.energy": 3, "core.search": 4, "core.hls": 4,
     "core.hls.report": 0,  # plain values that a project stores

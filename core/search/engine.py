@@ -214,8 +214,7 @@ class _Loop:
             id=identity, recipe=recipe, evaluation=trained.evaluation, costs=costs,
             seconds=time.monotonic() - started, created=now(), method=self.request.method, seed=self.request.seed,
             versions=versions(), training=training_record(trained, self.trainer, self.request.epochs))
-        self.project.add_candidate(candidate, trained.weights)
-        return candidate
+        return self.project.add_candidate(candidate, trained.weights)
 
 
     def _inner(self) -> Monitor:

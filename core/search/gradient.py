@@ -236,7 +236,7 @@ class _Run:
             return
         candidate, weights = self.trainer.candidate(
             snapshot, identity, time.monotonic() - started, {"epochs": float(epoch), "run": _number(self._mark)})
-        self.project.add_candidate(candidate, weights)
+        candidate = self.project.add_candidate(candidate, weights)
         self.added.append(identity)
         self._budget.done += 1
         self.monitor.candidate(candidate)

@@ -24,6 +24,7 @@ from core.candidate import Candidate
 from core.energy import price
 from core.errors import Cancelled, QuantiscopeError, SearchError
 from core.events import Monitor
+from core.npz import read_npz
 from core.project import Project, now
 from core.requests import Search
 from core.search.engine import MAX_FAILURES, Budget, check_request, compilable, objectives, point_key, requested_space
@@ -169,8 +170,7 @@ class Staged:
             self.budget.report(self.monitor)
 
     def _weights(self, candidate_id: str) -> dict[str, np.ndarray]:
-        with np.load(self.project.weights_path(candidate_id), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        return read_npz(self.project.weights_path(candidate_id))
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, QuantiscopeError):
@@ -189,7 +189,7 @@ class Staged:
             id=identity, recipe=recipe, evaluation=trained.evaluation, costs=price(self.project.info, recipe).costs,
             seconds=seconds, created=now(), method=self.request.method, seed=self.request.seed, versions=versions(),
             training=training)
-        self.project.add_candidate(candidate, trained.weights)
+        candidate = self.project.add_candidate(candidate, trained.weights)
         if key not in self.known:
             self.study.add(dict(key), objectives(candidate), candidate.id)
         self._know(dict(key), candidate)

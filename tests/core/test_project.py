@@ -51,8 +51,8 @@ def test_what_goes_in_comes_out(project):
     recipe = uniform(project.info, 6)
     project.save_recipe(recipe)
     project.save_settings({"theme": "dark", "n": 3})
-    candidate = make(project.new_candidate_id())
-    project.add_candidate(candidate, WEIGHTS)
+    candidate = project.add_candidate(make(project.new_candidate_id()), WEIGHTS)
+    assert set(candidate.hashes) == {"model", "data", "recipe.json", "weights.npz"}
     project.save_float_evaluation(candidate.evaluation)
     project.close()
     with Project.open(project.folder) as again:
