@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from core.hls.rtl_options import RtlOptions
 from core.quant.recipe import Recipe
 
 
@@ -91,7 +92,7 @@ class Export(msgspec.Struct, frozen=True, tag=True):
     """Generate, prove and (if asked) synthesize one candidate. Result: ExportReport.
 
     `flow`: "hls4ml" (C++ project for Vitis, checked by g++ emulation), "rtl" (alkaid, Verilator, Yosys)
-    or "both" (RTL synthesized, both checked).
+    or "both" (RTL synthesized, both checked). `rtl` are the settings of the RTL flow.
     """
 
     project: str
@@ -101,6 +102,7 @@ class Export(msgspec.Struct, frozen=True, tag=True):
     clock_ns: float = 5.0
     events: int = 2000
     synthesize: bool = True
+    rtl: RtlOptions = RtlOptions()
 
 
 class MeasureSensitivity(msgspec.Struct, frozen=True, tag=True):

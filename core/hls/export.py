@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from core.hls import exactness, hls4ml_flow, rtl_alkaid, simulate, yosys
 from core.hls.network import Network, logits_model, read_network
 from core.hls.parts import Part, find_part
 from core.hls.report import Exactness, ExportReport, FlowCheck, SynthesisReport
+from core.hls.rtl_options import RtlOptions
 from core.hls.tools import find_tool, require
 from core.quant import evaluation
 from core.quant.layers import QInput
@@ -29,13 +30,14 @@ HLS_FOLDER, RTL_FOLDER = "hls4ml", "rtl"
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export: `flow` is "hls4ml", "rtl" or "both"; clock in ns; `events` to prove it on."""
+    """What to export: `flow` is "hls4ml", "rtl" or "both"; clock in ns; `events` to prove it on; RTL's own settings."""
 
     flow: str = "both"
     part: str = "xcvu9p-flgb2104-2L-e"
     clock_ns: float = 5.0
     events: int = 2000
     synthesize: bool = True
+    rtl: RtlOptions = field(default_factory=RtlOptions)
 
 
 def export(model: keras.Model, x: np.ndarray, options: ExportOptions, directory: Path,
@@ -88,6 +90,7 @@ def _flows(options: ExportOptions) -> tuple[str, ...]:
         require(*needed[flow])
     if options.synthesize and "rtl" in flows:
         require("yosys")
+    options.rtl.check()
     return flows
 
 
@@ -137,12 +140,14 @@ class _Work:
         if self._rtl is None:
             self._monitor.stage("rtl")
             self._rtl = rtl_alkaid.write_rtl(self._network, self._directory / RTL_FOLDER, self._part.name,
-                                             self._options.clock_ns)
+                                             self._options.clock_ns, self._options.rtl)
         return self._rtl
 
     def _simulate(self) -> np.ndarray:
         rtl = self._written()
         self._monitor.stage("rtl simulation")
+        if rtl.twin is not None and not simulate.simulates_vhdl():
+            self.warnings.append(simulate.NOT_SIMULATED)
         entry = next(layer for layer in self._exported.layers if isinstance(layer, QInput))
         assert entry.output_quantizer is not None  # read_network has checked it
         quantized = np.asarray(entry.output_quantizer(self._events.astype(np.float64)))
@@ -158,12 +163,13 @@ class _Work:
             tool="alkaid", tool_version=find_tool("alkaid").version, stage="estimate", part=self._part.name,
             clock_ns=clock, latency_cycles=rtl.cycles, latency_ns=rtl.cycles * clock, ii=1, dsp=0, lut=lut,
             ff=rtl.registers, percent=self._part.percent(dsp=0, lut=lut, ff=rtl.registers),
-            note="Cost model of distributed arithmetic, before synthesis.")
+            note=f"Cost model before synthesis; {rtl.cycles} pipeline stages of at most {rtl.stage_ns:.2f} ns in"
+                 " alkaid's delay model, without wires. DSP 0: distributed arithmetic.")
 
     def synthesis(self) -> SynthesisReport:
         """Map the RTL with Yosys."""
         self._monitor.stage("synthesis")
-        rtl = self._written()
+        rtl = self._written().verilog
         return yosys.synthesize(rtl.directory, rtl.top, rtl.stages, rtl.cycles, self._part, self._options.clock_ns,
                                 self._monitor)
 

@@ -9,10 +9,11 @@ import importlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from core.errors import ExportError, ToolMissingError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # the estimate of a candidate needs no keras
     from core.hls.network import Network, Node
 
 TOP = "quantiscope_top"
+#: folder of the Verilog beside VHDL
+TWIN = "verilog"
 #: names that other modules of this flow know
 HARD_DC = DEPTH_LIMIT
 __all__ = ["HARD_DC", "STAGE_SHARE", "TOP", "Rtl", "RtlOptions", "trace_network", "write_rtl"]
@@ -34,7 +37,8 @@ __all__ = ["HARD_DC", "STAGE_SHARE", "TOP", "Rtl", "RtlOptions", "trace_network"
 class Rtl:
     """Written RTL. `cycles` from input to output; `lut` is alkaid's cost, `registers` counts pipeline bits.
 
-    `stages` are the modules between the registers; `logic` computes on events what the RTL does.
+    `stages` are the modules between the registers; `logic` computes on events what the RTL does. Beside VHDL stands
+    `twin`, the same logic in Verilog, which is what Yosys reads.
     """
 
     directory: Path
@@ -46,6 +50,18 @@ class Rtl:
     model: Any
     logic: Any
     options: RtlOptions
+    twin: Rtl | None = None
+
+    @property
+    def verilog(self) -> Rtl:
+        """This RTL in Verilog."""
+        return self.twin or self
+
+    @property
+    def stage_ns(self) -> float:
+        """Longest delay of a stage in alkaid's model, which knows no wires, in ns."""
+        ends = sorted(float(logic.latency[1]) for logic in self.model.fsm.logic.values())
+        return max((end - start for start, end in zip([0.0, *ends], ends, strict=False)), default=0.0)
 
 
 def _library() -> Any:
@@ -191,12 +207,22 @@ def write_rtl(network: Network, directory: Path, part: str, clock_ns: float, opt
         ExportError: a node cannot be traced, or an option is out of range.
         ToolMissingError: alkaid is not installed.
     """
-    _, rtl_model = _library()
     options = options or RtlOptions()
     options.check()
     logic = trace_network(network, options)
+    twin = None
+    if options.language == "vhdl":
+        twin = _written(logic, directory / TWIN, part, clock_ns, msgspec.structs.replace(options, language="verilog"))
+    return replace(_written(logic, directory, part, clock_ns, options), twin=twin)
+
+
+def _written(logic: Any, directory: Path, part: str, clock_ns: float, options: RtlOptions) -> Rtl:
+    """Pipelined logic in files."""
+    _, rtl_model = _library()
     pipeline: dict[str, Any] = {"n_stages": options.stages} if options.stages else {
         "latency_cutoff": options.cutoff_ns(clock_ns)}
+    for old in (directory / "src").glob("logic*.v*"):
+        old.unlink()  # an earlier export may have had more stages
     with _sound_passes():
         model = rtl_model.RTLModel(logic, directory, prj_name=TOP, flavor=options.language, clock_period=clock_ns,
                                    part_name=part, ternary_fuse=options.ternary_adders, **pipeline)

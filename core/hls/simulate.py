@@ -1,7 +1,11 @@
-"""Simulates written RTL with Verilator, event by event, one a clock."""
+"""Simulates written RTL with Verilator, event by event, one a clock.
+
+VHDL is read by GHDL first, which hands it to Verilator as a netlist; without GHDL its Verilog twin is simulated.
+"""
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,8 +16,10 @@ import numpy as np
 from core.events import Monitor
 from core.hls import rtl_alkaid
 from core.hls.launcher import run_tool
-from core.hls.tools import require, verilator_command
+from core.hls.tools import find_tool, require, verilator_command
 
+NOT_SIMULATED = ("The VHDL was not simulated, for GHDL is not installed; the Verilog of the same logic was."
+                 " With GHDL (apt-get install ghdl) the VHDL itself is simulated.")
 #: splitting keeps the compiler from choking on one huge function
 _SPLIT = ("--output-split", "4000", "--output-split-cfuncs", "400")
 
@@ -26,16 +32,46 @@ def simulate(rtl: rtl_alkaid.Rtl, events: np.ndarray, monitor: Monitor, limit_s:
         ToolFailedError: the build failed.
         Cancelled: asked to stop.
     """
+    if rtl.twin is not None and not simulates_vhdl():
+        monitor.log(NOT_SIMULATED, "warning", "rtl")
+        rtl = rtl.twin
     command, environment = verilator_command()
     top, stamp = rtl_alkaid.simulator_sources(rtl)
     folder = rtl.directory / "sim"
     log = folder / "verilator.log"
-    source = rtl.directory / "src"
-    verilog = [*sorted(source.glob("static/*.v")), *sorted(source.glob("*.v"))]
-    files = [f"../src/{path.relative_to(source)}" for path in verilog]
     with _build_folder(folder) as build:
+        files = _verilog(rtl, top, folder, monitor, limit_s)
         _build(command, environment, rtl_alkaid.library_name(stamp), top, files, build, folder, monitor, log, limit_s)
     return rtl_alkaid.attach_simulator(rtl, stamp, events)
+
+
+def simulates_vhdl() -> bool:
+    """True where GHDL is here to read VHDL."""
+    return find_tool("ghdl").found
+
+
+def _verilog(rtl: rtl_alkaid.Rtl, top: str, folder: Path, monitor: Monitor, limit_s: float) -> list[str]:
+    """The Verilog files to simulate, as seen from the folder of the simulator."""
+    source = rtl.directory / "src"
+    if rtl.options.language == "verilog":
+        verilog = [*sorted(source.glob("static/*.v")), *sorted(source.glob("*.v"))]
+        return [f"../src/{path.relative_to(source)}" for path in verilog]
+    ghdl, log = require("ghdl")["ghdl"].path, folder / "ghdl.log"
+    own = [source / f"{name}.vhd" for name in (rtl.top, top)]  # each entity after those that it is made of
+    others = [path for path in sorted(source.glob("*.vhd")) if path not in own]
+    files = [f"../src/{path.relative_to(source)}" for path in [*sorted(source.glob("static/*.vhd")),
+                                                               *sorted(others, key=_tables_first), *own]]
+    library = folder / "ghdl"
+    library.mkdir(exist_ok=True)
+    run_tool([ghdl, "-a", "--std=08", f"--workdir={library.name}", *files], folder, monitor, name="ghdl", log=log,
+             limit_s=limit_s)
+    netlist = f"{shlex.quote(ghdl)} synth --std=08 --workdir={library.name} --out=verilog {top} > {top}.v"
+    run_tool(["sh", "-c", netlist], folder, monitor, name="ghdl", log=log, limit_s=limit_s)
+    return [f"{top}.v"]
+
+
+def _tables_first(path: Path) -> tuple[bool, str]:
+    return not path.stem.endswith("_tables"), path.stem
 
 
 @contextmanager

@@ -38,6 +38,7 @@ _VENDOR = "install {} from AMD and put its settings64.sh into your shell"
 _PROGRAMS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "g++": ("compiles the C++ emulation and the simulator", "g++", ("--version",), _APT.format("g++")),
     "make": ("builds the simulator", "make", ("--version",), _APT.format("make")),
+    "ghdl": ("reads VHDL to simulate it", "ghdl", ("--version",), _APT.format("ghdl")),
     "perl": ("starts Verilator", "perl", ("-v",), _APT.format("perl")),
     "vitis-run": ("Vitis HLS synthesis (2024 and later)", "vitis-run", (), _VENDOR.format("Vitis")),
     "vitis_hls": ("Vitis HLS synthesis (before 2024)", "vitis_hls", (), _VENDOR.format("Vitis HLS")),

@@ -126,6 +126,7 @@ def _script(directory: Path, module: str, stat: Path, is_top: bool) -> str:
     local = directory / "yosys"
     for name in ("carry8.v", "ternary_adder.v"):
         (local / name).write_bytes(resources.path(f"yosys/{name}").read_bytes())
+    files += [f"../src/{path.name}" for path in (directory / "src").glob("*_tables.v")]
     lines = [f"read_verilog -lib -specify {_CELLS}cells_sim.v", f"read_verilog -lib {_CELLS}cells_xtra.v",
              f"read_verilog {' '.join([*files, 'ternary_adder.v', f'../src/{module}.v'])}",
              f"hierarchy {'' if is_top else '-check '}-top {module}"]
