@@ -6,7 +6,11 @@ import msgspec
 
 
 class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
-    """The first value on which two implementations disagree."""
+    """The first value on which two implementations disagree.
+
+    `layer` is the first layer that differs on this event, `layer_output` the first of its values that does, with what
+    Keras gives there and what was found; `cause` the likely reason in words.
+    """
 
     event: int
     output: int
@@ -14,6 +18,9 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     found: float
     layer: str = ""
     cause: str = ""
+    layer_output: int | None = None
+    layer_expected: float | None = None
+    layer_found: float | None = None
 
 
 class FlowCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +51,11 @@ class Exactness(msgspec.Struct, frozen=True, kw_only=True):
 class SynthesisReport(msgspec.Struct, frozen=True, kw_only=True):
     """Latency and resources. `stage`: "estimate", "hls", "synthesis" or "implementation".
 
-    Clock in ns, latency in cycles and ns, initiation interval in cycles; `percent` maps "dsp", "lut",
-    "ff", "bram" to the share of the part in percent. None: the tool does not tell.
+    Clock in ns, latency in cycles and ns, initiation interval in cycles; `slack_ns` is what the slowest path leaves
+    of the clock period, negative where it does not fit; `power_w` in watts. `lut` counts ALUTs for Altera parts.
+    `bram` counts blocks of 36 kbit (a half is one of 18 kbit), or M20K blocks of Altera. `percent` maps "dsp",
+    "lut", "ff", "bram", "uram" to the share of the part in percent. `source` is the file it was read from, in the
+    export's folder. None: the tool does not tell.
     """
 
     tool: str
@@ -59,14 +69,21 @@ class SynthesisReport(msgspec.Struct, frozen=True, kw_only=True):
     dsp: int | None = None
     lut: int | None = None
     ff: int | None = None
-    bram: int | None = None
+    bram: float | None = None
+    uram: int | None = None
+    slack_ns: float | None = None
+    power_w: float | None = None
     percent: dict[str, float] = {}
     seconds: float = 0.0
     note: str = ""
+    source: str = ""
 
 
 class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One export of one candidate: where it lies, what was proved, what it costs."""
+    """One export of one candidate: where it lies, what was proved, what it costs.
+
+    `synthesis` is the last one run; `syntheses` keeps the last of each tool and stage.
+    """
 
     candidate_id: str
     flow: str
@@ -77,5 +94,14 @@ class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
     exactness: Exactness | None = None
     estimate: SynthesisReport | None = None
     synthesis: SynthesisReport | None = None
+    syntheses: list[SynthesisReport] = []
     tools: dict[str, str] = {}
     warnings: list[str] = []
+
+
+def with_syntheses(report: ExportReport, found: list[SynthesisReport]) -> ExportReport:
+    """The report with these syntheses in it; each takes the place of an older one of its tool and stage."""
+    new = {(one.tool, one.stage) for one in found}
+    kept = [one for one in report.syntheses if (one.tool, one.stage) not in new]
+    last = found[-1] if found else report.synthesis
+    return msgspec.structs.replace(report, syntheses=[*kept, *found], synthesis=last)
