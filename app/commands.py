@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from PySide6.QtGui import QUndoCommand
 
+from core.quant.edits import NUMBERS, SPARSITY, UNITS, Key, Origins
 from core.quant.recipe import Recipe
+
+_MERGEABLE = 1
+
+
+class State(NamedTuple):
+    """A recipe with where its cells came from."""
+
+    recipe: Recipe
+    origins: Origins
+
+
+Take = Callable[[State], None]
 
 
 class ChangeRecipe(QUndoCommand):
@@ -15,13 +29,15 @@ class ChangeRecipe(QUndoCommand):
     Args:
         take: makes a recipe the one in force.
         text: what the edit is called in the Edit menu.
+        step: edits that follow each other with the same, not empty, step are one: a spin box being turned.
     """
 
-    def __init__(self, take: Callable[[Recipe], None], old: Recipe, new: Recipe, text: str) -> None:
+    def __init__(self, take: Take, old: State, new: State, text: str, step: str = "") -> None:
         super().__init__(text)
         self._take = take
         self._old = old
         self._new = new
+        self._step = step
 
     def redo(self) -> None:
         """Do the edit, for the first time or again."""
@@ -31,29 +47,46 @@ class ChangeRecipe(QUndoCommand):
         """Take the edit back."""
         self._take(self._old)
 
+    def id(self) -> int:
+        """Qt asks for a merge where two commands in a row have the same."""
+        return _MERGEABLE if self._step else -1
 
-class SetQuantizers(ChangeRecipe):
-    """Change some quantizers; keys are (layer, parameter), None is float."""
+    def mergeWith(self, other: QUndoCommand) -> bool:
+        """Take in the next edit of the same step; both together may change nothing."""
+        if not isinstance(other, ChangeRecipe) or other._step != self._step:
+            return False
+        self._new = other._new
+        self.setText(other.text())
+        self.setObsolete(self._new.recipe == self._old.recipe)
+        return True
 
-    def __init__(self, take: Callable[[Recipe], None], old: Recipe, new: Recipe,
-                 changes: Mapping[tuple[str, str], str | None]) -> None:
-        if len(changes) == 1:
-            ((layer, parameter), text), = changes.items()
-            name = f"set {parameter} of {layer} to {text or 'float'}"
-        else:
-            name = f"set {len(changes)} quantizers"
-        super().__init__(take, old, new, name)
+
+class SetCells(ChangeRecipe):
+    """Change some cells; keys are (layer, parameter), None is float or a number's default."""
+
+    def __init__(self, take: Take, old: State, new: State, changes: Mapping[Key, str | None], verb: str = "set",
+                 step: str = "") -> None:
+        super().__init__(take, old, new, _name(changes, verb), step)
 
 
 class ApplyCandidate(ChangeRecipe):
     """Take over the recipe of a candidate."""
 
-    def __init__(self, take: Callable[[Recipe], None], old: Recipe, new: Recipe, candidate_id: str) -> None:
+    def __init__(self, take: Take, old: State, new: State, candidate_id: str) -> None:
         super().__init__(take, old, new, f"apply candidate {candidate_id}")
 
 
 class ApplyPreset(ChangeRecipe):
     """Take over a preset."""
 
-    def __init__(self, take: Callable[[Recipe], None], old: Recipe, new: Recipe) -> None:
-        super().__init__(take, old, new, f"apply preset {new.name}")
+    def __init__(self, take: Take, old: State, new: State) -> None:
+        super().__init__(take, old, new, f"apply preset {new.recipe.name}")
+
+
+def _name(changes: Mapping[Key, str | None], verb: str) -> str:
+    if len(changes) == 1:
+        ((layer, parameter), text), = changes.items()
+        nothing = {UNITS: "1", SPARSITY: "0"}.get(parameter, "float")
+        return f"set {parameter.replace('_', ' ')} of {layer} to {text or nothing}"
+    plain = verb == "set" and not any(parameter in NUMBERS for _, parameter in changes)
+    return f"{verb} {len(changes)} {'quantizers' if plain else 'cells'}"

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QUndoStack
 
-import resources
-from app import settings
-from app.commands import ApplyCandidate, ApplyPreset, SetQuantizers
+from app.commands import ApplyCandidate, ApplyPreset, SetCells, State
 from app.inspection import Inspection
+from app.jobs.analysis import LayerAnalysis
 from app.jobs.evaluation import LiveEvaluation
 from app.jobs.job import Job, JobState
 from app.jobs.runner import INTERACTIVE, JobRunner
+from app.opening import DEMO_DATA, demo_project, project_of
 from core import energy
 from core.candidate import Candidate, Evaluation
-from core.energy.published import PUBLISHED
+from core.energy.presets import Preset, presets
+from core.energy.scaled import multipliers, resizable
 from core.errors import ProjectError, QuantiscopeError, RecipeError
 from core.events import LogLine
 from core.hls.report import ExportReport
 from core.model_info import ModelInfo
 from core.project import Project
-from core.quant.recipe import OUTPUT, Recipe, merged, uniform
+from core.quant import edits
+from core.quant.edits import Origin, Origins
+from core.quant.recipe import INPUT, OUTPUT, Recipe
 from core.quant.spec import parse
 from core.requests import Evaluate, Export, Search, Train, WarmUp
 
 #: an edited recipe is stored this long after the last edit, in ms
 SAVE_MS = 1500
-DEMO_MODEL = "models/jet_tagger.keras"
-DEMO_DATA = "jets"
-#: 8 bits, 2 of them integer: costs the jet tagger half a percent of accuracy before any training
-DEMO_BITS = (8, 2)
 LONG_REQUESTS = (Train, Search, Export)
 
 
@@ -44,7 +41,8 @@ class Session(QObject):
     """What the window shows, and what it can ask for.
 
     Attributes:
-        project, info, recipe: the open project; None (an empty Recipe) while there is none.
+        project, info, recipe: the open project; None (an empty Recipe) while there is none. origins: where the
+            recipe's cells came from, by (layer, parameter). resizable: layers whose number of units may change.
         report: the CostReport of the recipe; None where it cannot be priced.
         float_evaluation: how the float model does. evaluation: how the recipe does without training; while
             `computing`, that of the recipe before.
@@ -83,6 +81,8 @@ class Session(QObject):
         self.project: Project | None = None
         self.info: ModelInfo | None = None
         self.recipe = Recipe(name="float")
+        self.origins: Origins = {}
+        self.resizable: frozenset[str] = frozenset()
         self.report: Any = None
         self.float_evaluation: Evaluation | None = None
         self.candidates: dict[str, Candidate] = {}
@@ -101,6 +101,9 @@ class Session(QObject):
         self._live = LiveEvaluation(runner, self)
         self._live.changed.connect(self.evaluationChanged)
         self._live.failed.connect(self.errorRaised)
+        self.analysis = LayerAnalysis(runner, self)
+        self.analysis.failed.connect(self.errorRaised)
+        self.analysis.calibrated.connect(self._on_calibrated)
         self._saving = QTimer(self, objectName="saving", singleShot=True, interval=SAVE_MS)
         self._saving.timeout.connect(self.save)
         runner.jobStarted.connect(self._on_job_started)
@@ -128,19 +131,14 @@ class Session(QObject):
         """The selected candidate."""
         return self.candidates.get(self.selected_id or "")
 
-    def presets(self) -> dict[str, Recipe]:
-        """Recipes that fit this model, by name: the same width everywhere, and published ones."""
-        if self.info is None:
-            return {}
-        found = {"Float": Recipe(name="float", input=self.recipe.input)}
-        for bits in (16, 12, 10, 8, 7, 6, 5, 4, 3, 2):
-            found[f"Uniform {bits}-bit"] = uniform(self.info, bits, input_quantizer=self.recipe.input)
-        for name, (network, recipe) in PUBLISHED.items():
-            if [layer.parameters for layer in network.layers] == [layer.parameters for layer in self.info.layers]:
-                with contextlib.suppress(RecipeError):
-                    recipe.check(self.info)
-                    found[f"Published {name}"] = recipe
-        return found
+    @property
+    def needs_training(self) -> bool:
+        """True where the recipe changes numbers of units: its weights do not exist yet."""
+        return bool(multipliers(self.recipe))
+
+    def presets(self) -> list[Preset]:
+        """Recipes that fit this model: the same width everywhere, and published ones."""
+        return [] if self.info is None else presets(self.info, self.recipe.input)
 
     # -- opening and closing -----------------------------------------------------------------------
 
@@ -160,7 +158,10 @@ class Session(QObject):
             return False
         self._leave()
         self.project, self.info, self.recipe = project, info, project.recipe
+        self.origins = edits.read_origins(info, project.recipe, project.settings.get("origins"))
+        self.resizable = resizable(info)
         self._pricer = pricer
+        self.analysis.open(project, info)
         self.candidates, self.exports = candidates, exports
         self.float_evaluation = project.float_evaluation
         for note in project.notes:
@@ -176,29 +177,17 @@ class Session(QObject):
 
     def open_model(self, model: Path | str, data: str = DEMO_DATA, folder: Path | str | None = None) -> bool:
         """Open the project of a model file, made beside it if there is none; False (and errorRaised) on failure."""
-        from core.workflows import create_project
-
-        model = Path(model).absolute()
-        target = Path(folder) if folder else model.with_suffix(".qscope")
-        if not target.exists():
-            try:
-                create_project(target, model, data).close()
-            except QuantiscopeError as error:
-                self.errorRaised.emit(error)
-                return False
-        return self.open_project(target)
+        return self._open(lambda: project_of(model, data, folder))
 
     def open_demo(self) -> bool:
         """Open the bundled jet tagger, 8 bits everywhere to begin with."""
-        folder = settings.data_folder() / "jet_tagger_demo.qscope"
+        return self._open(demo_project)
+
+    def _open(self, find: Callable[[], Path]) -> bool:
         try:
-            if not folder.exists():
-                model = resources.path(DEMO_MODEL)
-                with Project.create(folder, model, DEMO_DATA, name="Jet tagger demo") as project:
-                    project.save_recipe(uniform(project.info, *DEMO_BITS))
-        except (QuantiscopeError, OSError) as error:
-            self.errorRaised.emit(error if isinstance(error, QuantiscopeError) else ProjectError(
-                "the demo cannot be set up", str(error), f"See whether {folder.parent} can be written"))
+            folder = find()
+        except QuantiscopeError as error:
+            self.errorRaised.emit(error)
             return False
         return self.open_project(folder)
 
@@ -209,6 +198,9 @@ class Session(QObject):
             return
         try:
             self.project.save_recipe(self.recipe)
+            if self.info is not None:
+                origins = edits.plain_origins(self.info, self.recipe, self.origins)
+                self.project.save_settings({**self.project.settings, "origins": origins})
         except QuantiscopeError as error:
             self.errorRaised.emit(error)
 
@@ -233,6 +225,7 @@ class Session(QObject):
             self._float_job.finished.disconnect(self._on_float_evaluated)
             self._float_job = None
         self._live.forget()
+        self.analysis.forget()
         self.undo_stack.clear()
         if self.project is not None:
             self.project.close()
@@ -250,58 +243,82 @@ class Session(QObject):
             self._float_job = self.runner.submit(Evaluate(model=model, data=data), INTERACTIVE)
             self._float_job.finished.connect(self._on_float_evaluated)
             self._float_job.failed.connect(self.errorRaised)
+            self._float_job.ended.connect(self._on_float_ended)
 
     # -- editing -----------------------------------------------------------------------------------
 
     def quantizer(self, layer: str, parameter: str) -> str | None:
-        """The quantizer string of a parameter, as written; that of an input layer is the recipe's `input`."""
-        if self.info is not None and layer in self.info.inputs:
-            return self.recipe.input if parameter == OUTPUT else None
-        return self.recipe.text(layer, parameter)
+        """The quantizer string of a parameter, as written; that of an input layer is the recipe's `input`.
 
-    def set_quantizers(self, changes: Mapping[tuple[str, str], str | None]) -> None:
+        Also a number of `core.quant.edits.NUMBERS`; None where it is that of the float model.
+        """
+        return edits.value(self.info, self.recipe, (layer, parameter)) if self.info is not None else None
+
+    def set_quantizers(self, changes: Mapping[tuple[str, str], str | None], verb: str = "set", step: str = "") -> None:
         """Change quantizers by (layer, parameter), as one undoable edit; None or "" is float.
+
+        The keys of `core.quant.edits` for numbers of units and sparsities are taken too. `verb` is how the edit is
+        named; edits in a row with the same `step` are undone as one.
 
         Raises:
             QuantizerError: a text is not a quantizer. Nothing changes.
             RecipeError: a layer has no such parameter, or an input would be left without quantizer.
+            CostError: the model cannot have these numbers of units.
         """
         if self.info is None:
             return
-        wanted = {key: str(parse(text)) if text else None for key, text in changes.items()}
-        new = self._with(wanted)
-        new.check(self.info)
+        numbers = edits.NUMBERS
+        wanted = {key: str(parse(text)) if text and key[1] not in numbers else text for key, text in changes.items()}
+        new = edits.changed(self.info, self.recipe, wanted)
+        for layer in (key[0] for key in wanted if key[1] == edits.UNITS):
+            if layer not in self.resizable and new.layers[layer].units_multiplier != 1:
+                raise RecipeError(f"the number of units of {layer!r} cannot change",
+                                  "the model's output, or a layer it is added to, depends on it")
+        if multipliers(new) and self._pricer is not None:
+            self._pricer.price(new)
+        wanted = {key: edits.value(self.info, new, key) for key in wanted}
         wanted = {key: text for key, text in wanted.items() if self.quantizer(*key) != text}
         if wanted:
-            self.undo_stack.push(SetQuantizers(self._take, self.recipe, new, wanted))
+            origins = edits.marked(self.origins, wanted, Origin(edits.SET))
+            self.undo_stack.push(SetCells(self._take, self._state, State(new, origins), wanted, verb, step))
 
     def apply_preset(self, recipe: Recipe) -> None:
         """Replace the whole recipe, undoably; raises RecipeError where it does not fit."""
         if self.info is None or recipe == self.recipe:
             return
         recipe.check(self.info)
-        self.undo_stack.push(ApplyPreset(self._take, self.recipe, recipe))
+        origins = edits.everywhere(self.info, Origin(edits.PRESET, recipe.name))
+        self.undo_stack.push(ApplyPreset(self._take, self._state, State(recipe, origins)))
 
     def apply_candidate(self, candidate_id: str) -> None:
         """Edit a candidate's recipe from here on, undoably."""
         candidate = self.candidates.get(candidate_id)
-        if candidate is not None and candidate.recipe != self.recipe:
-            self.undo_stack.push(ApplyCandidate(self._take, self.recipe, candidate.recipe, candidate_id))
+        if candidate is not None and self.info is not None and candidate.recipe != self.recipe:
+            origins = edits.everywhere(self.info, Origin(edits.SEARCH, candidate_id))
+            self.undo_stack.push(ApplyCandidate(self._take, self._state, State(candidate.recipe, origins),
+                                                candidate_id))
 
-    def _with(self, changes: Mapping[tuple[str, str], str | None]) -> Recipe:
-        assert self.info is not None
-        inputs = {key: text for key, text in changes.items() if key[0] in self.info.inputs}
-        recipe = merged(self.recipe, {key: text for key, text in changes.items() if key not in inputs})
-        for (layer, _), text in inputs.items():
-            if not text:
-                raise RecipeError(f"the input {layer!r} needs a quantizer",
-                                  remedy="Firmware reads fixed-point numbers: give its width, at most 32 bits")
-            recipe = msgspec.structs.replace(recipe, input=text)
-        return recipe
+    def calibrate(self, layers: list[str]) -> None:
+        """Choose integer bits from data, for these layers or (none named) all; one undoable edit once it is known."""
+        self.analysis.calibrate(self.recipe, layers)
 
-    def _take(self, recipe: Recipe) -> None:
+    def _on_calibrated(self, found: Recipe) -> None:
+        if self.info is None:
+            return
+        places = {INPUT: (self.info.inputs[0], OUTPUT)}
+        changes = {places.get((layer, parameter), (layer, parameter)): theirs
+                   for layer, parameter, _, theirs in self.recipe.differences(found)}
+        self.set_quantizers(changes, "calibrate")
+        if not changes:
+            self.noticed.emit("The integer bits are already those of least error.")
+
+    @property
+    def _state(self) -> State:
+        return State(self.recipe, self.origins)
+
+    def _take(self, state: State) -> None:
         """Make a recipe the one in force: price it now, evaluate it soon, store it later."""
-        self.recipe = recipe
+        self.recipe, self.origins = state
         self._price()
         self.recipeChanged.emit()
         self._evaluate()
@@ -315,16 +332,21 @@ class Session(QObject):
             self.report = None
             self.noticed.emit(str(error))
         self.pricing_s = time.perf_counter() - started
+        self.analysis.follow(self.recipe, self.origins)
         self.costsChanged.emit()
 
     def _evaluate(self, at_once: bool = False) -> None:
-        if self.project is not None:
+        if self.needs_training:
+            self._live.rest()
+        elif self.project is not None:
             self._live.ask(Evaluate(model=str(self.project.model_path), data=self.project.data_reference,
                                     recipe=self.recipe), at_once)
 
+    def _on_float_ended(self, _: Job) -> None:
+        self._float_job = None
+
     def _on_float_evaluated(self, evaluation: Evaluation) -> None:
         self.float_evaluation = evaluation
-        self._float_job = None
         if self.project is not None and not self.project.read_only:
             try:
                 self.project.save_float_evaluation(evaluation)

@@ -62,12 +62,16 @@ class LiveEvaluation(QObject):
         else:
             self._debounce.start()
 
-    def forget(self) -> None:
-        """No project: no request, no answers."""
+    def rest(self) -> None:
+        """What is shown now cannot be evaluated; known answers are kept."""
         self._debounce.stop()
         self._wanted = None
-        self._known.clear()
         self._settle(None)
+
+    def forget(self) -> None:
+        """No project: no request, no answers."""
+        self._known.clear()
+        self.rest()
 
     def _submit(self) -> None:
         self._debounce.stop()

@@ -219,6 +219,10 @@ class JobRunner(QObject):
         job.ended.connect(self._on_ended)
         return job
 
+    def busy(self, lane: str) -> bool:
+        """True while a job of this lane runs or waits."""
+        return not self.lanes[lane].idle
+
     def start(self, lane: str) -> None:
         """Start a lane's process ahead of its first job."""
         self.lanes[lane].start()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-from core.model_io import Weights, read_weights
 from core.quant import Quantizer, quantizer
+from core.quant.calibration import Reach
 from core.quant.spec import in_force, parse
 
 BINS = 80
@@ -23,9 +21,9 @@ class Distribution:
 
     `edges` (n + 1) and `counts` (n) are the histogram; `grid` the representable values, None where they are
     too many to list; `low` and `high` the range of the quantized values; `levels` how many different ones
-    there are, of `representable` (None where the scale is found from the values). `clipped` (None likewise)
-    and `zeroed` count values outside that range and values other than zero that become zero; `error` is the
-    root mean square difference.
+    there are, of `representable` (None where the scale is found from the values). `clipped` (None where a kind
+    gives every value a code) and `zeroed` count values that saturate and values other than zero that become zero;
+    `error` is the root mean square difference.
     """
 
     values: int
@@ -43,12 +41,6 @@ class Distribution:
     clipped: int | None = None
     zeroed: int = 0
     error: float = 0.0
-
-
-@lru_cache(maxsize=2)
-def weights_of(model: Path) -> Weights:
-    """Weights of a model file, read once; raises ModelFileError."""
-    return read_weights(model)
 
 
 def distribution(values: np.ndarray, text: str | None, parameter: str = "kernel") -> Distribution:
@@ -72,11 +64,9 @@ def distribution(values: np.ndarray, text: str | None, parameter: str = "kernel"
     grid = np.unique(result) if scaled else made.grid()
     shown = grid if grid is not None and len(grid) <= GRID_LINES else None
     low, high = _range(made, grid, result)
-    step = _finest(grid)
-    outside = None if scaled else int(((flat > high + step / 2) | (flat < low - step / 2)).sum())
     count = None if scaled or grid is None else len(grid)
     return Distribution(flat.size, *_histogram(flat, result), float(flat.min()), float(flat.max()), str(made.spec),
-                        made.bits, shown, low, high, int(np.unique(result).size), count, outside,
+                        made.bits, shown, low, high, int(np.unique(result).size), count, _saturated(made, array),
                         int(((result == 0) & (flat != 0)).sum()), float(np.sqrt(np.mean((result - flat) ** 2))))
 
 
@@ -97,6 +87,11 @@ def _range(made: Quantizer, grid: np.ndarray | None, result: np.ndarray) -> tupl
     return float(ends.min()), float(ends.max())
 
 
-def _finest(grid: np.ndarray | None) -> float:
-    """The least distance of two representable values; 0 where they are not listed."""
-    return float(np.diff(grid).min()) if grid is not None and len(grid) > 1 else 0.0
+def _saturated(made: Quantizer, values: np.ndarray) -> int | None:
+    """How many values lie more than half a step beyond what the quantizer gives; None where it gives all a code."""
+    reach = Reach.of(made)
+    if reach is None:
+        return None
+    found = isinstance(made.spec.get("alpha"), str)
+    scale = np.asarray(made.with_scale(values.astype(np.float32))[1]) if found else 1.0
+    return int(((values > reach.above * scale) | (values < reach.below * scale)).sum())

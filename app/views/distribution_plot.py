@@ -1,4 +1,4 @@
-"""Histogram of one weight tensor, logarithmic, with the values its quantizer can represent as a comb under it."""
+"""Histogram of one tensor, logarithmic, with the values its quantizer can represent as a comb under it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from PySide6.QtCore import QPointF, Qt
 from PySide6.QtWidgets import QLabel, QWidget
 
 from app import theme
-from app.models.distribution import Distribution, distribution, weights_of
+from app.models.distribution import Distribution, distribution
 from app.session import Session
 from app.views.plot_base import LogAxis, Plot
 from app.views.plot_export import Table
 from core.errors import QuantiscopeError
 from core.quant.recipe import OUTPUT
 
-EMPTY = "Select a weight's quantizer in the table to see its values here."
-ACTIVATIONS = "Only weights are shown here: the values of activations are not recorded."
+EMPTY = "Select a quantizer in the table to see the values it has to represent."
+RECORDING = "Running the float model on validation events to see these values\u2026"
+NOT_RECORDED = "The values of this tensor could not be recorded: see the errors."
 
 #: foot of the bars on the logarithmic axis, below one weight; the comb of values hangs from it
 FOOT = -0.3
@@ -33,15 +34,13 @@ class CountAxis(LogAxis):
 
 
 class DistributionPlot(Plot):
-    """Follows the quantizer of one parameter of one layer: call `show_quantizer`."""
+    """Follows the quantizer of one parameter or output of one layer: call `show_quantizer`."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__("distribution_plot", "Values", {"left": CountAxis("left")}, parent)
         self._session = session
         self._shown: tuple[str, str] | None = None
         self._distribution: Distribution | None = None
-        self.item.setLabel("bottom", "Value of the weight")
-        self.item.setLabel("left", "Weights in a bin")
         self._bars = pg.BarGraphItem(x=[], y0=[], height=[], width=1)
         self._grid = pg.PlotCurveItem(connect="pairs")
         self._range = pg.LinearRegionItem(movable=False)
@@ -55,6 +54,7 @@ class DistributionPlot(Plot):
         self.failed.connect(session.errorRaised)
         session.projectChanged.connect(self._on_project)
         session.recipeChanged.connect(self.redraw)
+        session.analysis.recordedChanged.connect(self._on_recorded)
         self.apply_theme()
         self._on_project()
 
@@ -64,6 +64,17 @@ class DistributionPlot(Plot):
         self.redraw()
         self.show_all()
 
+    @property
+    def _noun(self) -> str:
+        """What the values are of: their axis and their number."""
+        return "value" if self._shown is not None and self._is_recorded(*self._shown) else "weight"
+
+    def _is_recorded(self, layer: str, parameter: str) -> bool:
+        """True for what only exists while the model runs."""
+        info = self._session.info
+        found = info.find(layer) if info is not None else None
+        return found is not None and found.weight(parameter) is None
+
     def _on_project(self) -> None:
         """Begin with the first weight that can be quantized."""
         info = self._session.info
@@ -71,29 +82,45 @@ class DistributionPlot(Plot):
                    for parameter in layer.quantizable if parameter != OUTPUT)
         self.show_quantizer(*next(weights, ("", "")))
 
+    def _on_recorded(self) -> None:
+        self.redraw()
+        self.show_all()
+
     def redraw(self) -> None:
         """Draw the tensor with the quantizer it has now."""
         found, why = self._find()
         self._distribution = found
         name = " of ".join(reversed(self._shown)) if self._shown else ""
         self.title.setText(f"Values: {name}" if name else "Values")
+        self.item.setLabel("bottom", f"Value of the {self._noun}" if self._noun == "weight" else "Value")
+        self.item.setLabel("left", f"{self._noun.capitalize()}s in a bin")
         self.show_empty(why)
-        self.summary.setText(_summary(found) if found else "")
+        self.summary.setText(_summary(found, self._noun, self._events) if found else "")
         self.summary.setVisible(found is not None)
         self._draw(found)
 
+    @property
+    def _events(self) -> int:
+        """Events the values were recorded on; 0 for weights."""
+        recorded = self._session.analysis.recorded
+        return recorded.events if recorded is not None and self._noun == "value" else 0
+
     def _find(self) -> tuple[Distribution | None, str]:
-        project = self._session.project
-        if self._shown is None or project is None:
+        session = self._session
+        if self._shown is None or session.project is None:
             return None, EMPTY
         layer, parameter = self._shown
-        if parameter == OUTPUT:
-            return None, ACTIVATIONS
         try:
-            values = weights_of(project.model_path).get(layer, {}).get(parameter)
-            if values is None:
-                return None, f"{layer} has no {parameter}."
-            return distribution(values, self._session.quantizer(layer, parameter), parameter), ""
+            if self._is_recorded(layer, parameter):
+                recorded = session.analysis.recorded
+                values = recorded.values.get((layer, parameter)) if recorded is not None else None
+                if values is None:
+                    return None, RECORDING if session.analysis.recording else NOT_RECORDED
+            else:
+                values = session.analysis.weights.get(layer, {}).get(parameter)
+                if values is None:
+                    return None, f"{layer} has no {parameter}."
+            return distribution(values, session.quantizer(layer, parameter), parameter), ""
         except QuantiscopeError as error:
             return None, str(error)
 
@@ -112,7 +139,7 @@ class DistributionPlot(Plot):
         middle = (found.edges[:-1] + found.edges[1:])[filled] / 2
         self._bars.setOpts(x=middle, y0=np.full(middle.size, FOOT), height=np.log10(found.counts[filled]) - FOOT,
                            width=width, brush=pg.mkBrush(colours.series[0]), pen=pg.mkPen(colours.plot_background))
-        self.legend.addItem(self._bars, "weights")
+        self.legend.addItem(self._bars, f"{self._noun}s")
         quantized = found.low is not None
         self._range.setVisible(quantized)
         self._grid.setVisible(found.grid is not None)
@@ -134,24 +161,25 @@ class DistributionPlot(Plot):
         if found is None or not found.edges[0] <= at.x() < found.edges[-1]:
             return ""
         row = int(np.searchsorted(found.edges, at.x(), side="right")) - 1
-        return f"{found.edges[row]:.4g} to {found.edges[row + 1]:.4g}: {found.counts[row]} weights"
+        return f"{found.edges[row]:.4g} to {found.edges[row + 1]:.4g}: {found.counts[row]} {self._noun}s"
 
     def table(self) -> Table:
         """One row a bin."""
         found = self._distribution
         rows = [] if found is None else [(float(a), float(b), int(n)) for a, b, n in
                                          zip(found.edges[:-1], found.edges[1:], found.counts, strict=True)]
-        return Table(("from", "to", "weights"), tuple(rows))
+        return Table(("from", "to", f"{self._noun}s"), tuple(rows))
 
 
-def _summary(found: Distribution) -> str:
+def _summary(found: Distribution, noun: str, events: int) -> str:
     """What the quantizer does to the values, in one line."""
-    parts = [f"{found.values} weights from {found.minimum:.3g} to {found.maximum:.3g}"]
+    where = f" on {events} events" if events else ""
+    parts = [f"{found.values} {noun}s{where} from {found.minimum:.3g} to {found.maximum:.3g}"]
     if found.low is not None:
         used = f"{found.levels} different values" + (f" of {found.representable}" if found.representable else "")
         parts += [f"{found.quantizer}: {used}, {found.low:.4g} to {found.high:.4g}"]
         if found.clipped is not None:
-            parts.append(f"{found.clipped} clipped ({100 * found.clipped / found.values:.1f} %)")
-        parts += [f"{found.zeroed} become zero ({100 * found.zeroed / found.values:.1f} %)",
+            parts.append(f"{found.clipped} saturate ({100 * found.clipped / found.values:.1f} %)")
+        parts += [f"{found.zeroed} underflow to zero ({100 * found.zeroed / found.values:.1f} %)",
                   f"rms change {found.error:.3g}"]
     return "; ".join(parts) + "."

@@ -1,162 +1,184 @@
-"""The Layers page: what the recipe costs and how it does above, the table below, values and ROC curves beneath."""
+"""The Layers page: what the recipe costs and is worth above, graph and table below, editor, values and ROC beneath."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, Qt
-from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMenu, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from app import theme
-from app.models.layer_table import QUANTIZER_ROLE, grouped
+from app.models.layer_table import LAYER_ROLE, QUANTIZER_ROLE
 from app.session import Session
+from app.views.cost_cards import CostCards
 from app.views.distribution_plot import DistributionPlot
 from app.views.layer_table import LayerTable
+from app.views.model_graph import ModelGraph
+from app.views.quantizer_form import QuantizerForm
 from app.views.roc_plot import RocPlot
 from core.errors import QuantiscopeError
 
-
-def signed(value: float) -> str:
-    """Two decimals with a typographic sign."""
-    return f"{value:+.2f}".replace("-", "\u2212")
-
-
-class Card(QFrame):
-    """A figure with its name above and a remark below."""
-
-    def __init__(self, name: str, title: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName(f"card_{name}")
-        theme.set_role(self, "card")
-        self.title = QLabel(title, self, objectName=f"{name}_title")
-        theme.set_role(self.title, "muted")
-        self.figure = QLabel("\u2013", self, objectName=f"{name}_figure")
-        theme.set_role(self.figure, "figure")
-        self.remark = QLabel("", self, objectName=f"{name}_remark")
-        theme.set_role(self.remark, "muted")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 8, 12, 8)
-        layout.setSpacing(1)
-        for label in (self.title, self.figure, self.remark):
-            layout.addWidget(label)
-
-    def show_figure(self, figure: str, remark: str = "") -> None:
-        """Show a figure; a screen reader hears title, figure and remark."""
-        self.figure.setText(figure)
-        self.remark.setText(remark)
-        self.figure.setAccessibleName(f"{self.title.text()}: {figure} {remark}".strip())
+MEASURE = "Measure sensitivity"
 
 
 class LayersPage(QWidget):
-    """Edits one recipe, with its cost at once and its accuracy a moment later."""
+    """Edits one recipe, with its cost at once and its figure of merit a moment later."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("layers_page")
         self._session = session
-        self.energy = Card("energy", "Energy per event", self)
-        self.bits = Card("bits", "Parameter bits", self)
-        self.ebops = Card("ebops", "EBOPs", self)
-        self.accuracy = Card("accuracy", "Accuracy without training", self)
-        self.floats = Card("float", "Accuracy in float", self)
+        self.cards = CostCards(session, self)
         self.table = LayerTable(session, self)
+        self.graph = ModelGraph(session, self.table.layers, self)
+        self.form = QuantizerForm(session, self.table.layers, self)
         self.message = QLabel("", self, objectName="layer_message", wordWrap=True)
         theme.set_role(self.message, "error")
         self.message.hide()
         self.values = DistributionPlot(session, self)
         self.roc = RocPlot(session, self, of_recipe=True)
+        self._build_bar()
         self._arrange()
-        self.table.layers.rejected.connect(self._on_rejected)
-        self.table.layers.accepted.connect(self.message.hide)
-        self.table.selectionModel().currentChanged.connect(self._on_current)
-        session.projectChanged.connect(self._on_project)
-        session.costsChanged.connect(self._show_costs)
-        session.evaluationChanged.connect(self._show_accuracy)
+        self._connect()
         self._on_project()
 
-    def _arrange(self) -> None:
-        cards = QHBoxLayout()
-        for card in (self.energy, self.bits, self.ebops, self.accuracy, self.floats):
-            cards.addWidget(card, 1)
+    def _connect(self) -> None:
+        session, table = self._session, self.table
+        table.layers.rejected.connect(self._on_rejected)
+        table.layers.accepted.connect(self.message.hide)
+        table.selectionModel().currentChanged.connect(self._on_current)
+        table.selectionModel().selectionChanged.connect(self._on_selection)
+        self.graph.layerChosen.connect(table.show_layer)
+        session.projectChanged.connect(self._on_project)
+        session.analysis.sensitivityChanged.connect(self._on_sensitivity)
+
+    # -- building ----------------------------------------------------------------------------------
+
+    def _build_bar(self) -> None:
+        self.filter = QLineEdit(self, objectName="layer_filter", clearButtonEnabled=True,
+                                placeholderText="Filter layers: dense, ternary, float, preset \u2026 (Ctrl+F)")
+        self.filter.setAccessibleName("Filter layers")
+        self.filter.textChanged.connect(self._on_filter)
+        find = QAction("&Find layers", self, objectName="action_find_layers", shortcut=QKeySequence("Ctrl+F"))
+        find.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        find.triggered.connect(self._on_find)
+        self.addAction(find)
+        self.measure = QPushButton(MEASURE, self, objectName="measure_sensitivity")
+        self.measure.setToolTip("Quantize one tensor at a time, without training, and see what each alone costs")
+        self.measure.clicked.connect(self._on_measure)
+        self.calibrate = QPushButton("Integer bits from data", self, objectName="calibrate_button")
+        self.calibrate.setToolTip("Choose the integer bits of the selected layers, of all where one cell or none is"
+                                  " selected, so that least is lost on training events; widths stay")
+        self.calibrate.clicked.connect(self._on_calibrate)
         self.presets = QPushButton("Presets", self, objectName="presets_button")
         self.presets.setToolTip("Give every layer quantizers at once")
         self.preset_menu = QMenu(self.presets, objectName="presets_menu")
+        self.preset_menu.setToolTipsVisible(True)
         self.preset_menu.triggered.connect(self._on_preset)
         self.presets.setMenu(self.preset_menu)
-        hint = QLabel("Double-click a quantizer or press Enter to change it; select several cells to change them"
-                      " together.", self, objectName="layers_hint")
-        theme.set_role(hint, "muted")
+        self.columns = QPushButton("Columns", self, objectName="columns_button")
+        self.columns.setMenu(self.table.columns_menu)
+        self.graph_shown = QPushButton("Graph", self, objectName="graph_button", checkable=True, checked=True)
+        self.graph_shown.setToolTip("Show the model's graph beside the table")
+        self.graph_shown.toggled.connect(self.graph.setVisible)
+
+    def _arrange(self) -> None:
         row = QHBoxLayout()
-        row.addWidget(hint, 1)
-        row.addWidget(self.presets)
+        row.addWidget(self.graph_shown)
+        row.addWidget(self.filter, 1)
+        for button in (self.measure, self.calibrate, self.presets, self.columns):
+            row.addWidget(button)
+        beside = QSplitter(Qt.Orientation.Horizontal, self, objectName="layers_beside")
+        beside.addWidget(self.graph)
+        beside.addWidget(self.table)
+        beside.setStretchFactor(1, 1)
+        beside.setSizes([self.graph.minimumWidth(), 1200])
+        beside.setChildrenCollapsible(False)
         upper = QWidget(self, objectName="layers_upper")
         above = QVBoxLayout(upper)
         above.setContentsMargins(0, 0, 0, 0)
         above.addLayout(row)
-        above.addWidget(self.table, 1)
+        above.addWidget(beside, 1)
         above.addWidget(self.message)
+        self.plots = QSplitter(Qt.Orientation.Horizontal, self, objectName="layers_plots")
+        for widget in (self.form, self.values, self.roc):
+            self.plots.addWidget(widget)
+        self.plots.setSizes([240, 480, 650])
+        self.plots.setStretchFactor(1, 1)
+        self.plots.setStretchFactor(2, 1)
+        self.plots.setChildrenCollapsible(False)
         self.splitter = QSplitter(Qt.Orientation.Vertical, self, objectName="layers_splitter")
         self.splitter.addWidget(upper)
-        self.plots = QSplitter(Qt.Orientation.Horizontal, self, objectName="layers_plots")
-        self.plots.addWidget(self.values)
-        self.plots.addWidget(self.roc)
-        self.plots.setSizes([500, 500])
         self.splitter.addWidget(self.plots)
-        self.splitter.setSizes([400, 320])
+        self.splitter.setSizes([430, 290])
         self.splitter.setChildrenCollapsible(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 8)
         layout.setSpacing(10)
-        layout.addLayout(cards)
+        layout.addWidget(self.cards)
         layout.addWidget(self.splitter, 1)
 
     # -- following the session ---------------------------------------------------------------------
 
     def _on_project(self) -> None:
         self.message.hide()
+        self.filter.clear()
         self.preset_menu.clear()
-        for name, recipe in self._session.presets().items():
-            action = QAction(name, self.preset_menu, objectName=f"preset_{name.lower().replace(' ', '_')}")
-            action.setData(recipe)
+        for preset in self._session.presets():
+            action = QAction(preset.title, self.preset_menu,
+                             objectName=f"preset_{preset.title.lower().replace(' ', '_')}")
+            action.setData(preset.recipe)
+            action.setToolTip(preset.tip)
             self.preset_menu.addAction(action)
-        self._show_costs()
-        self._show_accuracy()
+        self._on_sensitivity()
+        info = self._session.info
+        first = next((layer.name for layer in info.layers if layer.weights), "") if info is not None else ""
+        if first:
+            self.table.show_layer(first)
 
     def _on_current(self, index: QModelIndex) -> None:
         """Show the values of the tensor whose quantizer is in the cell; of the layer's first one beside it."""
-        layer = self.table.layers.layer(index.row()) if index.isValid() else None
-        if layer is not None and layer.weights:
-            _, parameter = index.data(QUANTIZER_ROLE) or ("", layer.quantizable[0] if layer.quantizable else "")
+        name = index.data(LAYER_ROLE)
+        info = self._session.info
+        layer = info.find(name) if info is not None and name else None
+        if layer is None:
+            return
+        self.graph.show_layer(layer.name)
+        first = layer.quantizable[0] if layer.quantizable else ""
+        _, parameter = index.data(QUANTIZER_ROLE) or ("", first)
+        if parameter:
+            if layer.weight(parameter) is None:
+                self._session.analysis.record()
             self.values.show_quantizer(layer.name, parameter)
 
-    def _show_costs(self) -> None:
-        report, info = self._session.report, self._session.info
-        if report is None or info is None:
-            for card in (self.energy, self.bits, self.ebops):
-                card.show_figure("\u2013")
-            return
-        costs = report.costs
-        self.energy.show_figure(f"{grouped(round(costs.energy_pj))} pJ", "QTools' 45 nm model")
-        mean = costs.parameter_bits / info.parameters if info.parameters else 0.0
-        self.bits.show_figure(grouped(costs.parameter_bits),
-                              f"{grouped(info.parameters)} weights, {mean:.1f} bits each")
-        self.ebops.show_figure(grouped(costs.ebops), f"{grouped(info.macs)} multiply-accumulates")
+    def _on_selection(self, *_: object) -> None:
+        self.form.show_cells(self.table.chosen_keys())
 
-    def _show_accuracy(self) -> None:
-        session = self._session
-        floats, evaluation = session.float_evaluation, session.evaluation
-        self.floats.show_figure(f"{100 * floats.accuracy:.2f} %" if floats else "\u2013",
-                                f"{grouped(floats.events)} test events" if floats else "")
-        theme.set_role(self.accuracy.figure, "figure-muted" if session.computing else "figure")
-        shown = f"{100 * evaluation.accuracy:.2f} %" if evaluation else "\u2013"
-        if session.computing:
-            self.accuracy.show_figure(shown, "computing\u2026")
-        elif evaluation is None:
-            self.accuracy.show_figure(shown)
-        elif floats is None:
-            self.accuracy.show_figure(shown, f"{grouped(evaluation.events)} test events")
+    def _on_filter(self, text: str) -> None:
+        self.table.shown.set_filter(text)
+
+    def _on_find(self) -> None:
+        self.filter.setFocus()
+        self.filter.selectAll()
+
+    def _on_sensitivity(self) -> None:
+        analysis = self._session.analysis
+        done, total = analysis.progress
+        text = "Stop measuring" if analysis.measuring else MEASURE
+        self.measure.setText(f"{text} ({done:.0f} of {total:.0f})" if analysis.measuring and total else text)
+        self.measure.setEnabled(self._session.project is not None)
+
+    # -- what the buttons do -----------------------------------------------------------------------
+
+    def _on_measure(self) -> None:
+        analysis = self._session.analysis
+        if analysis.measuring:
+            analysis.stop_measuring()
         else:
-            difference = 100 * (evaluation.accuracy - floats.accuracy)
-            self.accuracy.show_figure(shown, f"{signed(difference)} points against float")
+            analysis.measure(self._session.recipe)
+
+    def _on_calibrate(self) -> None:
+        layers = self.table.chosen_layers()
+        self._session.calibrate(layers if len(self.table.selectedIndexes()) > 1 else [])
 
     def _on_rejected(self, error: QuantiscopeError) -> None:
         self.message.setText(str(error))

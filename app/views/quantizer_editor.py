@@ -1,13 +1,15 @@
-"""Editing a quantizer in its cell: pick one from the list, or type QKeras's string."""
+"""Editing a cell in its place: pick a quantizer from the list or type QKeras's string; type a number."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QAbstractItemModel, QEvent, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QFocusEvent, QKeyEvent
-from PySide6.QtWidgets import QAbstractItemView, QComboBox, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QComboBox, QLineEdit, QStyleOptionViewItem, QWidget
 
-from app.models.layer_table import FLOAT, QUANTIZER_ROLE, LayerTableModel
+from app.models.layer_table import FLOAT, KEY_ROLE, QUANTIZER_ROLE, LayerTableModel
+from app.views.layer_delegates import CellDelegate
 from core.errors import QuantizerError
+from core.model_info import LayerInfo
 from core.quant.recipe import OUTPUT
 from core.quant.spec import parse
 
@@ -22,10 +24,8 @@ _LINEAR = [*(f"quantized_bits({bits},{integer},alpha=1)" for bits, integer in ((
            FLOAT]
 
 
-def suggestions(model: LayerTableModel, index: Index) -> list[str]:
-    """Quantizers that make sense in this cell; any other may be typed."""
-    layer = model.layer(index.row())
-    _, parameter = model.data(index, QUANTIZER_ROLE)
+def suggestions(layer: LayerInfo, parameter: str) -> list[str]:
+    """Quantizers that make sense there; any other may be typed."""
     if parameter != OUTPUT:
         return _WEIGHTS
     return _RELU if layer.is_relu else _LINEAR
@@ -57,22 +57,55 @@ class QuantizerEditor(QComboBox):
         super().showPopup()
 
 
-class QuantizerDelegate(QStyledItemDelegate):
-    """Opens a combo box with free text. A text that is no quantizer keeps the editor open and changes nothing."""
+class EditingDelegate(CellDelegate):
+    """Gives what was typed to every selected cell of the column, as one edit."""
 
-    def __init__(self, view: QAbstractItemView) -> None:
+    def __init__(self, view: QAbstractItemView, layers: LayerTableModel) -> None:
         super().__init__(view)
-        self.setObjectName("quantizer_delegate")
         self._view = view
-        self._model: LayerTableModel = view.model()  # type: ignore[assignment]
+        self._model = layers
+
+    def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: Index) -> None:
+        """Give the text to the selected cells of the column, or to this one where it is not among them."""
+        chosen = [other for other in self._view.selectionModel().selectedIndexes()
+                  if other.column() == index.column()]
+        if not any(other.row() == index.row() for other in chosen):
+            chosen = [index]  # type: ignore[list-item]
+        self._model.set_cells(chosen, self.text_of(editor))
+
+    def text_of(self, editor: QWidget) -> str:
+        """What the editor holds."""
+        assert isinstance(editor, QLineEdit)
+        return editor.text()
+
+
+class NumberDelegate(EditingDelegate):
+    """A line for a number of units or a sparsity."""
+
+    def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: Index) -> QWidget:
+        """A line edit named after its cell."""
+        layer, parameter = index.data(KEY_ROLE)
+        editor = QLineEdit(parent, objectName="number_editor")
+        editor.setAccessibleName(f"{parameter.replace('_', ' ').capitalize()} of {layer}")
+        return editor
+
+    def setEditorData(self, editor: QWidget, index: Index) -> None:
+        """Begin with what the cell holds, selected whole."""
+        assert isinstance(editor, QLineEdit)
+        editor.setText(str(index.data(Qt.ItemDataRole.EditRole)))
+        editor.selectAll()
+
+
+class QuantizerDelegate(EditingDelegate):
+    """Opens a combo box with free text. A text that is no quantizer keeps the editor open and changes nothing."""
 
     def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: Index) -> QWidget:
         """A combo box with the suggestions for the cell."""
-        layer, parameter = self._model.data(index, QUANTIZER_ROLE)
+        layer, parameter = index.data(QUANTIZER_ROLE)
         editor = QuantizerEditor(parent, objectName="quantizer_editor", editable=True)
         editor.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         editor.setAccessibleName(f"Quantizer of the {parameter} of {layer}")
-        editor.addItems(suggestions(self._model, index))
+        editor.addItems(suggestions(self._model.layer(self._model.row_of(layer)), parameter))
         editor.setMinimumWidth(230)
         editor.setCompleter(None)  # type: ignore[arg-type]
         editor.editTextChanged.connect(self._on_text)
@@ -85,14 +118,10 @@ class QuantizerDelegate(QStyledItemDelegate):
         editor.setEditText(index.data(Qt.ItemDataRole.EditRole) or FLOAT)
         editor.lineEdit().selectAll()
 
-    def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: Index) -> None:
-        """Give the text to every selected cell of the column, as one edit."""
+    def text_of(self, editor: QWidget) -> str:
+        """What was chosen or typed."""
         assert isinstance(editor, QComboBox)
-        chosen = [other for other in self._view.selectionModel().selectedIndexes()
-                  if other.column() == index.column()]
-        if not any(other.row() == index.row() for other in chosen):
-            chosen = [index]  # type: ignore[list-item]
-        self._model.set_cells(chosen, editor.currentText())
+        return editor.currentText()
 
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
         """As wide as the longest quantizer, also in a narrow column."""
@@ -131,4 +160,4 @@ class QuantizerDelegate(QStyledItemDelegate):
     def _finish(self, editor: QuantizerEditor) -> None:
         editor.picking = False
         self.commitData.emit(editor)
-        self.closeEditor.emit(editor, QStyledItemDelegate.EndEditHint.NoHint)
+        self.closeEditor.emit(editor, CellDelegate.EndEditHint.NoHint)

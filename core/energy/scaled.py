@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 import msgspec
@@ -34,6 +35,20 @@ def scaled(info: ModelInfo, factors: Mapping[str, float]) -> ModelInfo:
         shapes[layer.name] = changed.output_shape
         layers.append(changed)
     return msgspec.structs.replace(info, layers=tuple(layers))
+
+
+def resizable(info: ModelInfo) -> frozenset[str]:
+    """Layers whose number of units or filters may change without the model giving something else."""
+    outputs = {name: layer.output_shape for name in info.outputs if (layer := info.find(name)) is not None}
+    found = set()
+    for layer in info.layers:
+        if "units" in layer.config or "filters" in layer.config:
+            with contextlib.suppress(CostError):
+                after = scaled(info, {layer.name: 2.0})
+                if all(changed.output_shape == outputs[changed.name] for changed in after.layers
+                       if changed.name in outputs):
+                    found.add(layer.name)
+    return frozenset(found)
 
 
 def _layer(layer: LayerInfo, factor: float, inputs: list[Shape]) -> LayerInfo:

@@ -70,7 +70,7 @@ def wait(condition, timeout: int = ANSWER_MS) -> bool:
 
 
 def cell(window, layer: str, parameter: str):
-    model = window.layers.table.layers
+    model = window.layers.table.shown
     for row in range(model.rowCount()):
         for column in range(model.columnCount()):
             if model.index(row, column).data(QUANTIZER_ROLE) == (layer, parameter):
@@ -112,12 +112,12 @@ def remark(window, name: str) -> str:
 def test_that_the_table_lists_the_layers_of_the_jet_tagger(window):
     model = window.layers.table.layers
     header = [model.headerData(n, Qt.Orientation.Horizontal) for n in range(model.columnCount())]
-    assert header == ["Layer", "Type", "Output shape", "Parameters", "MACs", "Kernel", "Bias", "Output", "Energy (pJ)",
-                      "Energy share", "Parameter bits"]
+    assert header == ["Layer", "Type", "Output shape", "Parameters", "MACs", "Units \u00d7", "Kernel", "Bias", "Output",
+                      "Sparsity", "Accumulator", "Energy", "Bits", "Sensitivity"]
     names = [model.index(row, 0).data() for row in range(model.rowCount())]
     assert names == ["features", "fc1", "relu1", "fc2", "relu2", "fc3", "relu3", "output", "softmax"]
     assert model.index(3, 3).data() == "2\u2009080"
-    assert model.index(3, 10).data() == "16\u2009640"  # 2080 weights of 8 bits
+    assert model.index(3, 12).data() == "16\u2009640"  # 2080 weights of 8 bits
 
 
 def test_that_an_edit_changes_costs_at_once_and_accuracy_a_moment_later(window, parts):
