@@ -6,10 +6,18 @@ from collections.abc import Iterable
 
 from PySide6.QtCore import QObject, Signal
 
+from app import theme
+
 #: more curves and columns than this cannot be told apart
 MOST = 6
 #: signal efficiency at which rejections are read until another is chosen
 WORKING_POINT = 0.8
+
+
+def compared_colour(number: int) -> str:
+    """The colour of the n-th candidate that is compared, the same in every view."""
+    series = theme.tokens().series
+    return series[number % len(series)]
 
 
 class Inspection(QObject):

@@ -139,8 +139,8 @@ class FrontModel:
         if candidate_id in front:
             return front[min(max(front.index(candidate_id) + step, 0), len(front) - 1)]
         here = self.where(candidate_id)
-        if here is None:
-            return front[0]
+        if here is None or abs(step) > len(front):
+            return front[-1 if step > len(front) else 0]
         return min(front, key=lambda key: abs(self.where(key)[0] - here[0]))  # type: ignore[index]
 
 

@@ -10,6 +10,8 @@ from core.quant.spec import parse
 _SHORT = {"quantized_bits": "bits", "quantized_relu": "relu", "quantized_po2": "po2", "quantized_relu_po2": "relu_po2",
           "quantized_linear": "linear", "quantized_tanh": "tanh", "quantized_sigmoid": "sigmoid"}
 
+_ORDER = ("kernel", "depthwise", "pointwise", "recurrent_kernel", "bias", "gamma", "beta", "mean", "variance", "output")
+
 
 @lru_cache(maxsize=4096)
 def short(text: str) -> str:
@@ -22,7 +24,9 @@ def short(text: str) -> str:
 
 def layer_summary(entry: LayerRecipe) -> str:
     """The quantizers of a layer, with its units and sparsity where those are changed."""
-    parts = [f"{parameter} {short(text)}" for parameter, text in entry.quantizers.items()]
+    # edits append: the order of the layer's parameters is more familiar
+    ordered = sorted(entry.quantizers.items(), key=lambda item: _ORDER.index(item[0]) if item[0] in _ORDER else 99)
+    parts = [f"{parameter} {short(text)}" for parameter, text in ordered]
     if entry.units_multiplier != 1.0:
         parts.append(f"units \u00d7 {entry.units_multiplier:g}")
     if entry.sparsity:

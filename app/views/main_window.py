@@ -1,4 +1,4 @@
-"""The main window: welcome page or the three pages of a project, menus, tool bar, log dock, status bar."""
+"""The main window: welcome page or the four pages of a project, menus, tool bar, log dock, status bar."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from app import actions, icons, theme
 from app.notifications import Notification, Notifications
 from app.session import Session
 from app.settings import Settings
+from app.views.compare_view import CompareView
 from app.views.dialogs import ModelDialog, ShortcutSheet, may_close
 from app.views.error_dialog import ErrorDialog
 from app.views.export_panel import ExportPanel
@@ -69,15 +70,21 @@ class MainWindow(QMainWindow):
         self.welcome = Welcome(self)
         self.layers = LayersPage(self._session, self)
         self.search = SearchPage(self._session, self)
+        self.compare = CompareView(self._session, self)
         self.export = ExportPanel(self._session, self)
         self.tabs = QTabWidget(self, objectName="pages", documentMode=True)
         self.tabs.setAccessibleName("Pages")
-        for page, title in ((self.layers, "Layers"), (self.search, "Search"), (self.export, "Export")):
+        for page, title in ((self.layers, "Layers"), (self.search, "Search"), (self.compare, "Compare"),
+                            (self.export, "Export")):
             self.tabs.addTab(page, title)
         self.stack = QStackedWidget(self, objectName="stack")
         self.stack.addWidget(self.welcome)
         self.stack.addWidget(self.tabs)
         self.setCentralWidget(self.stack)
+        self.search.candidates.compareWanted.connect(self.show_compare)
+        self.search.pareto.frontChanged.connect(self.compare.set_front)
+        self.compare.exportWanted.connect(self.show_export)
+        self.compare.editWanted.connect(self.show_layers)
         self.welcome.modelWanted.connect(self.choose_model)
         self.welcome.projectWanted.connect(self.choose_project)
         self.welcome.demoWanted.connect(self.open_demo)
@@ -187,6 +194,10 @@ class MainWindow(QMainWindow):
         """Show the search."""
         self.tabs.setCurrentWidget(self.search)
 
+    def show_compare(self) -> None:
+        """Show the candidates that are compared."""
+        self.tabs.setCurrentWidget(self.compare)
+
     def show_export(self) -> None:
         """Show the export."""
         self.tabs.setCurrentWidget(self.export)
@@ -250,7 +261,7 @@ class MainWindow(QMainWindow):
     def _on_state(self, *_: object) -> None:
         session, by_name = self._session, self.actions_by_name
         open_, search = session.project is not None, session.search_state
-        for name in ("layers_page", "search_page", "export_page"):
+        for name in ("layers_page", "search_page", "compare_page", "export_page"):
             by_name[name].setEnabled(open_)
         by_name["train"].setEnabled(open_ and session.train_job is None)
         by_name["search"].setEnabled(open_ and search == "idle")

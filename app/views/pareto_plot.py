@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QObject, QPointF, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QToolTip, QWidget
 
 from app import theme
+from app.inspection import compared_colour
 from app.models.front_model import FrontModel, drawn, published_points
 from app.models.measures import MEASURES, SYNTHESIZED, Known, Measure, for_metric, known_of, quality_text, syntheses
 from app.models.recipe_summary import recipe_lines
 from app.session import Session
 from app.views.front_items import BY_METHOD, BY_ORDER, UNIFORM, Key, Palette, PointLayer, Rings
-from app.views.plot_base import Axis, LogAxis, Plot, compared_colour, true_value
+from app.views.plot_base import Axis, LogAxis, Plot, true_value
 from app.views.plot_export import Table
 from core.candidate import Candidate
 
@@ -51,7 +52,13 @@ class AnyAxis(LogAxis):
 
 
 class ParetoPlot(Plot):
-    """Click a point, or walk along the front with the arrow keys, to select a candidate; space compares it."""
+    """Click a point, or walk along the front with the arrow keys, to select a candidate; space compares it.
+
+    Signals:
+        frontChanged(list): ids on the front are others now, from left to right.
+    """
+
+    frontChanged = Signal(list)
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         self._axes = {side: AnyAxis(side) for side in ("bottom", "left")}
@@ -60,6 +67,7 @@ class ParetoPlot(Plot):
         self.points = FrontModel()
         self.palette_in_force = Palette()
         self._queue: list[Candidate] = []
+        self._front: list[str] = []
         self._make_controls()
         self._make_items()
         self._timer = QTimer(self, objectName="pareto_timer", interval=LIVE_MS, singleShot=True)
@@ -206,6 +214,10 @@ class ParetoPlot(Plot):
 
     def _draw_front(self) -> None:
         self._line.setData(*self.points.staircase())
+        front = self.points.front
+        if front != self._front:
+            self._front = front
+            self.frontChanged.emit(front)
 
     def _draw_selection(self) -> None:
         place = self.points.where(self._session.selected_id)

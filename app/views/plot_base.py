@@ -60,12 +60,6 @@ def _even_steps(low: float, high: float) -> list[float]:
     return [math.log10(number * step) for number in range(first, math.floor(top / step) + 1) if number > 0]
 
 
-def compared_colour(number: int) -> str:
-    """The colour of the n-th candidate that is compared, the same in every view."""
-    series = theme.tokens().series
-    return series[number % len(series)]
-
-
 def true_value(value: float) -> str:
     """A number for an axis, without needless digits; thin blanks between thousands."""
     if value >= 1000:

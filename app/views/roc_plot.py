@@ -11,8 +11,9 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QWidget
 
 from app import theme
+from app.inspection import compared_colour
 from app.session import Session
-from app.views.plot_base import LogAxis, Plot, compared_colour
+from app.views.plot_base import LogAxis, Plot
 from app.views.plot_export import Table
 from core.candidate import Candidate, Evaluation
 from core.metrics import background_efficiency, background_rejection
@@ -22,7 +23,9 @@ FLOOR = 1e-3
 #: share of the plot's height around a curve within which it is meant
 REACH = 0.04
 #: width to height from which the legend stands beside the curves
-WIDE = 1.7
+WIDE = 2.0
+#: pixels beside the legend, for rejections of one digit more
+SPARE = 20
 EVERY = ""
 EMPTY = "The ROC curves appear as soon as the model has been evaluated."
 NO_ROC = "No ROC: the model does not tell classes apart."
@@ -119,7 +122,7 @@ class RocPlot(Plot):
     def _place_legend(self) -> None:
         """Beside a wide plot, where it covers no curve; else in the corner that curves reach last."""
         beside = self._beside
-        width = self.legend.boundingRect().width() + 8 if beside and self.legend.isVisible() else 0
+        width = self.legend.boundingRect().width() + SPARE if beside and self.legend.isVisible() else 0
         self.item.setContentsMargins(2, 8, 18 + width, 2)
         self.legend.setParentItem(self.item if beside else self.box)
         corner = (1, 0) if beside else (0, 0)
@@ -203,20 +206,24 @@ class RocPlot(Plot):
         return curve
 
     def _fill_legend(self) -> None:
-        """AUC and the rejection at the working point of each curve."""
+        """One entry a curve; where there is room, the legend stands beside them."""
         self.legend.clear()
-        floats = self._session.float_evaluation
-        for curve, label, evaluation, name in self._entries:
-            rejection = background_rejection(*evaluation.roc[name], self._session.inspection.working_point)
-            text = f"{label}: AUC {_area(evaluation, name)}, rejection {_number(rejection)}"
-            # inside the plot there is no room for both
-            if self._beside and floats is not None and floats is not evaluation and name in floats.auc \
-                    and not self.which.currentData():
-                text += f" (float {floats.auc[name]:.4f})"
-            self.legend.addItem(curve, text)
+        for entry in self._entries:
+            self.legend.addItem(entry[0], self._entry_text(*entry[1:]))
             self.legend.items[-1][1].setToolTip(SOURCE)
         self.legend.setVisible(bool(self._entries))
         self._place_legend()
+
+    def _entry_text(self, label: str, evaluation: Evaluation, name: str) -> str:
+        """AUC and the rejection at the working point."""
+        rejection = background_rejection(*evaluation.roc[name], self._session.inspection.working_point)
+        text = f"{label}: AUC {_area(evaluation, name)}, rejection {_number(rejection)}"
+        floats = self._session.float_evaluation
+        # inside the plot there is no room for both
+        if self._beside and floats is not None and floats is not evaluation and name in floats.auc \
+                and not self.which.currentData():
+            text += f" (float {floats.auc[name]:.4f})"
+        return text
 
     def _show_text(self) -> None:
         models = [model for model in self._drawn if not model.reference]
@@ -247,7 +254,8 @@ class RocPlot(Plot):
         self.working.setValue(efficiency)
         self.working.blockSignals(blocked)
         self._cursor.setValue(efficiency)
-        self._fill_legend()
+        for (_, label), entry in zip(self.legend.items, self._entries, strict=True):
+            label.setText(self._entry_text(*entry[1:]))  # in place: another layout would pull the line from the hand
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Arrow keys move the working point; the canvas would eat them."""

@@ -25,6 +25,8 @@ class SearchPage(QWidget):
         self.pareto = ParetoPlot(session, self)
         self.roc = RocPlot(session, self)
         self.candidates = CandidateView(session, self)
+        self.candidates.set_front(self.pareto.points.front)
+        self.pareto.frontChanged.connect(self.candidates.set_front)
         plots = QSplitter(Qt.Orientation.Horizontal, self, objectName="search_plots")
         plots.addWidget(self.pareto)
         plots.addWidget(self.roc)

@@ -70,3 +70,32 @@ def runner(qtbot, tmp_path: Path):
     made = JobRunner(tmp_path, target="tests.app.workloads.run", grace_s=0.5)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def jets_folder(tmp_path_factory) -> Path:
+    """A project of the bundled jet tagger, 6 bits everywhere."""
+    import resources
+    from core.project import Project
+    from core.quant.recipe import uniform
+
+    path = tmp_path_factory.mktemp("project") / "jets.qscope"
+    with Project.create(path, resources.path("models/jet_tagger.keras"), "jets", name="jets") as project:
+        project.save_recipe(uniform(project.info, 6))
+    return path
+
+
+@pytest.fixture
+def played(qtbot, jets_folder, tmp_path):
+    """A session on a copy of that project whose jobs the test plays itself."""
+    import shutil
+
+    from app.session import Session
+    from tests.app.played import PlayedRunner
+
+    folder = tmp_path / jets_folder.name
+    shutil.copytree(jets_folder, folder)
+    made = Session(PlayedRunner())
+    assert made.open_project(folder)
+    yield made
+    made.close()

@@ -6,122 +6,41 @@ import csv
 import io
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QObject, QPoint, QPointF, Qt, Signal
+from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QImage
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QListWidget, QPushButton
 
-import resources
 from app import theme
-from app.jobs.job import Job, JobState
-from app.session import Session
+from app.jobs.job import JobState
 from app.views.distribution_plot import DistributionPlot
 from app.views.export_panel import ExportPanel
 from app.views.front_items import LIVE_POINTS
 from app.views.pareto_plot import ParetoPlot
-from app.views.plot_base import LogAxis, Plot
+from app.views.plot_base import LogAxis
 from app.views.report_view import DASH, ROWS, ReportView
 from app.views.roc_plot import RocPlot
 from app.views.search_panel import SearchPanel
-from core.candidate import Candidate, Costs, Evaluation
 from core.errors import ProjectError, ToolFailedError
-from core.events import CandidateDone, LogLine, Progress, Stage
+from core.events import LogLine, Progress, Stage
 from core.hls.report import Exactness, ExportReport, FlowCheck, Mismatch, SynthesisReport
-from core.project import Project
-from core.quant.recipe import Recipe, uniform
 from core.requests import Export, Search
-
-
-class PlayedRunner(QObject):
-    """Takes requests as JobRunner does; the test then plays the worker on `jobs`."""
-
-    jobStarted = Signal(object)
-    workerDied = Signal(str, object)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.jobs: list[Job] = []
-
-    def submit(self, request: object, lane: str | None = None) -> Job:
-        job = Job(request, self)
-        self.jobs.append(job)
-        job.controlled.connect(self._on_controlled)
-        job.enter(JobState.RUNNING)
-        self.jobStarted.emit(job)
-        return job
-
-    def _on_controlled(self, job: Job, action: str) -> None:
-        job.enter({"cancel": JobState.CANCELLING, "pause": JobState.PAUSED, "resume": JobState.RUNNING}[action])
-
-    def last(self, kind: type) -> Job:
-        return [job for job in self.jobs if isinstance(job.request, kind)][-1]
-
-    def close(self) -> None:
-        """Nothing to end."""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("project") / "jets.qscope"
-    with Project.create(path, resources.path("models/jet_tagger.keras"), "jets", name="jets") as project:
-        project.save_recipe(uniform(project.info, 6))
-    return path
+from tests.app.played import THREE, candidate, evaluation, find_candidates, pixel, shown
 
 
 @pytest.fixture
-def session(qtbot, folder):
-    made = Session(PlayedRunner())
-    assert made.open_project(folder)
-    yield made
-    made.close()
+def session(played):
+    return played
 
 
 @pytest.fixture(autouse=True)
 def light_again():
     yield
     theme.manager().set_mode("light")
-
-
-def evaluation(accuracy: float, kind: str = "trained") -> Evaluation:
-    rates = np.linspace(0, 1, 50)
-    return Evaluation(kind=kind, events=1000, accuracy=accuracy, auc={"g": 0.93, "q": 0.9},
-                      auc_error={"g": 0.002, "q": 0.003},
-                      roc={name: ((rates**power).tolist(), rates.tolist()) for name, power in (("g", 6.0), ("q", 4.0))})
-
-
-def candidate(number: int, accuracy: float, energy: float, kind: str = "trained") -> Candidate:
-    return Candidate(id=f"c{number:04d}", recipe=Recipe(name=f"r{number}"), evaluation=evaluation(accuracy, kind),
-                     costs=Costs(energy_pj=energy, parameter_bits=int(10 * energy), activation_bits=500, ebops=9000))
-
-
-THREE = (candidate(1, 0.65, 900.25), candidate(2, 0.72, 2000.5), candidate(3, 0.75, 7000.75), candidate(4, 0.60, 3000))
-
-
-def find_candidates(session: Session, found) -> None:
-    """Let a search find these candidates, as the worker would tell."""
-    assert session.start_search(trials=10)
-    job = session.runner.last(Search)
-    for one in found:
-        job.tell(CandidateDone(one))
-    job.succeed([one.id for one in found])
-
-
-def shown(qtbot, widget, size=(700, 450)):
-    qtbot.addWidget(widget)
-    widget.resize(*size)
-    widget.show()
-    qtbot.waitExposed(widget)
-    QTest.qWait(80)
-    return widget
-
-
-def pixel(plot: Plot, x: float, y: float) -> QPoint:
-    return plot.widget.mapFromScene(plot.box.mapViewToScene(QPointF(x, y)))
 
 
 # -- front -----------------------------------------------------------------------------------------
