@@ -33,7 +33,8 @@ ACTIONS = (
                "choose_model", "plus"),
     ActionSpec("open_project", "File", "&Open project…", "Ctrl+O", "Open a project folder", "choose_project",
                "open", "Open"),
-    ActionSpec("open_demo", "File", "Open &demo", "Ctrl+D", "Open the bundled jet tagger", "open_demo"),
+    ActionSpec("open_demo", "File", "Open &demo", "Ctrl+Shift+D", "Open the bundled jet tagger", "open_demo"),
+    ActionSpec("settings", "File", "&Settings…", "Ctrl+,", "Theme, size, processes of a search", "show_settings"),
     ActionSpec("quit", "File", "&Quit", "Ctrl+Q", "Close the window", "close"),
     ActionSpec("train", "Run", "&Train this recipe", "Ctrl+T",
                "Train with the quantizers of the table; the result becomes a candidate", "start_training",
@@ -54,7 +55,11 @@ ACTIONS = (
     ActionSpec("export_page", "View", "&Export", "Ctrl+4", "Firmware export", "show_export"),
     ActionSpec("errors", "View", "E&rrors and remedies", "Ctrl+Shift+E", "What went wrong so far, and what to do",
                "show_errors"),
-    ActionSpec("shortcuts", "Help", "&Keyboard shortcuts", "F1", "A list of all shortcuts", "show_shortcuts"),
+    ActionSpec("palette", "View", "&Run an action…", "Ctrl+Shift+P", "Find any action by typing part of its name",
+               "show_palette"),
+    ActionSpec("help", "Help", "&Help for this page", "F1", "The manual, at the section of this page", "show_help"),
+    ActionSpec("tour", "Help", "&Tour", "", "Six steps on the demo", "start_tour"),
+    ActionSpec("shortcuts", "Help", "&Keyboard shortcuts", "Ctrl+F1", "A list of all shortcuts", "show_shortcuts"),
     ActionSpec("about", "Help", "&About Quantiscope", "", "Version and licence", "show_about"),
 )
 MENUS = ("File", "Edit", "Run", "View", "Help")

@@ -83,10 +83,14 @@ class Application:
 
 
 def create_application() -> QApplication:
-    """The QApplication of this process with name, style and theme; the one there is, if there is one."""
+    """The QApplication of this process with name, style and theme; the one there is, if there is one.
+
+    Everything on the screen has the size of the settings, unless QT_SCALE_FACTOR is set already.
+    """
     existing = QApplication.instance()
     if isinstance(existing, QApplication):
         return existing
+    os.environ.setdefault("QT_SCALE_FACTOR", str(Settings().scale / 100))
     application = QApplication([sys.argv[0] if sys.argv else "quantiscope"])
     application.setApplicationName("quantiscope")
     application.setApplicationDisplayName("Quantiscope")

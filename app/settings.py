@@ -17,17 +17,25 @@ from core.files import write_atomically
 
 SCHEMA_VERSION = 1
 MAX_RECENT = 10
+#: sizes of everything on the screen, in percent
+SCALES = (100, 125, 150, 175, 200)
 HOME = "QUANTISCOPE_HOME"
 _NAME = "quantiscope"
 
 
 class SettingsFile(msgspec.Struct, kw_only=True):
-    """Every option with its default. `theme` is "system", "light" or "dark"; `window` holds Qt's state in hex."""
+    """Every option with its default. `theme` is "system", "light" or "dark"; `window` holds Qt's state in hex.
+
+    `scale` is in percent; `workers` is the number of processes of a search (0: one a core).
+    """
 
     schema_version: int = SCHEMA_VERSION
     theme: str = "system"
     recent: list[str] = []
     window: dict[str, str] = {}
+    scale: int = 100
+    workers: int = 0
+    toured: bool = False
 
 
 def _folder(kind: str) -> Path:
@@ -69,6 +77,36 @@ class Settings:
     @theme.setter
     def theme(self, mode: str) -> None:
         self._values.theme = mode
+        self._write()
+
+    @property
+    def scale(self) -> int:
+        """Size of everything on the screen, one of SCALES, in percent."""
+        return self._values.scale if self._values.scale in SCALES else SCALES[0]
+
+    @scale.setter
+    def scale(self, percent: int) -> None:
+        self._values.scale = percent
+        self._write()
+
+    @property
+    def workers(self) -> int:
+        """Processes of a search; 0 for one a core."""
+        return max(self._values.workers, 0)
+
+    @workers.setter
+    def workers(self, count: int) -> None:
+        self._values.workers = count
+        self._write()
+
+    @property
+    def toured(self) -> bool:
+        """True once the tour was shown or declined."""
+        return self._values.toured
+
+    @toured.setter
+    def toured(self, done: bool) -> None:
+        self._values.toured = done
         self._write()
 
     @property

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
+from PySide6.QtGui import (
+    QAction,
+    QActionGroup,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeySequence,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QDockWidget,
     QFileDialog,
@@ -22,14 +30,18 @@ from app import actions, icons, theme
 from app.notifications import Notification, Notifications
 from app.session import Session
 from app.settings import Settings
+from app.views.command_palette import CommandPalette
 from app.views.compare_view import CompareView
 from app.views.dialogs import ModelDialog, ShortcutSheet, may_close
 from app.views.error_dialog import ErrorDialog
 from app.views.export_panel import ExportPanel
+from app.views.help_view import HelpView
 from app.views.layers_page import LayersPage
 from app.views.log_view import LogView
 from app.views.search_page import SearchPage
+from app.views.settings_dialog import SettingsDialog
 from app.views.status_bar import StatusBar
+from app.views.tour import Tour
 from app.views.welcome import Welcome
 
 SIZE = (1440, 900)
@@ -49,6 +61,8 @@ class MainWindow(QMainWindow):
         self._session = session
         self._settings = settings
         self.errors = ErrorDialog(self)
+        self.help: HelpView | None = None
+        self.tour: Tour | None = None
         self._build_pages()
         self._build_log()
         self.status = StatusBar(session, self)
@@ -238,6 +252,38 @@ class MainWindow(QMainWindow):
         """List the shortcuts."""
         ShortcutSheet(self).show()
 
+    def show_palette(self) -> None:
+        """Find and run any action of the menus."""
+        CommandPalette(_leaves(self.menuBar().actions()), self).open()
+
+    def show_settings(self) -> None:
+        """Choose theme, size and processes."""
+        SettingsDialog(self._settings, self).open()
+
+    def show_help(self) -> None:
+        """The manual, at the section of this page."""
+        if self.help is None:
+            self.help = HelpView(self)
+        inside = self.stack.currentWidget() is self.tabs
+        self.help.open_at(self.tabs.tabText(self.tabs.currentIndex()) if inside else "Welcome")
+
+    def start_tour(self) -> None:
+        """Six steps; opens the demo where no project is open."""
+        if self._session.project is None:
+            self.open_demo()
+        if self._session.project is not None and self.tour is None:
+            self.tour = Tour(self)
+            self.tour.ended.connect(self._on_tour_ended)
+
+    def _on_tour_ended(self) -> None:
+        self.tour = None
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The tour covers the window whatever its size."""
+        super().resizeEvent(event)
+        if self.tour is not None:
+            self.tour.follow_size()
+
     def show_about(self) -> None:
         """Version and licence."""
         QMessageBox.about(self, "About Quantiscope", f"Quantiscope {core.__version__}\n\nFrom a trained Keras model to"
@@ -302,3 +348,8 @@ class MainWindow(QMainWindow):
         self.errors.close()
         self._session.close()
         event.accept()
+
+
+def _leaves(found: list[QAction]) -> list[QAction]:
+    """The actions of menus and of the menus below them."""
+    return [leaf for action in found for leaf in (_leaves(action.menu().actions()) if action.menu() else [action])]
