@@ -64,9 +64,15 @@ class Search(msgspec.Struct, frozen=True, tag=True):
 
     Stops after `trials` candidates or `seconds`, whichever is first; at least one must be given.
     `options` maps a parameter type ("kernel", "bias", "output") to the quantizer strings it may take;
-    empty: the default space. `frozen` names layers that keep the base recipe's quantizers. `workers` is the
-    number of processes of a staged search (0: one a core); with one, the same seed gives the same candidates.
+    empty: the default space. `frozen` names layers that keep the base recipe's quantizers.
     `quantization_config` and `limit` are AutoQKeras's (see `core.search.autoqkeras`) in the place of `options`.
+    `units` and `sparsity` are further choices of each layer; units by "layer" or "block", but not of layers that
+    `exceptions` matches (see `core.search.shapes`). `groups` maps patterns of layer names to options of their own
+    (see `core.search.requested`). `blocks` are patterns of layer names for block-by-block methods.
+
+    `objectives` and `constraints` are texts (see `core.search.objectives`); none: accuracy against energy.
+    `workers` is the number of processes (0: one a core), `memory_gb` what they may take together (0: no limit) and
+    `way` "xla", "graph" or "" for the faster. The same seed and number of workers give the same candidates.
 
     A gradient search trains one network for `epochs` and needs no `trials` nor `seconds`; `granularity` is that
     of its weights' widths, "tensor", "channel" or "weight"; `beta` are the weights of EBOPs in its loss at the
@@ -84,6 +90,16 @@ class Search(msgspec.Struct, frozen=True, tag=True):
     workers: int = 0
     quantization_config: dict[str, dict[str, float]] = {}
     limit: dict[str, Any] = {}
+    units: list[float] = []
+    sparsity: list[float] = []
+    tune_units: str = "layer"
+    exceptions: str = ""
+    groups: dict[str, dict[str, list[str]]] = {}
+    blocks: list[str] = []
+    objectives: list[str] = []
+    constraints: list[str] = []
+    memory_gb: float = 0.0
+    way: str = ""
     granularity: str = "weight"
     beta: list[float] = []
 

@@ -214,7 +214,7 @@ def build_space(info: ModelInfo, base: Recipe, options: Mapping[str, Sequence[st
         QuantizerError: an option is not a quantizer.
     """
     chosen = {key: list(texts) for key, texts in (options or default_options()).items()}
-    _check_options(chosen)
+    check_options(chosen)
     for name in frozen:
         if info.find(name) is None:
             raise SearchError(f"the frozen layer {name!r} is not in the model",
@@ -233,7 +233,8 @@ def build_space(info: ModelInfo, base: Recipe, options: Mapping[str, Sequence[st
     return SearchSpace(base, tuple(choices))
 
 
-def _check_options(options: Mapping[str, Sequence[str]]) -> None:
+def check_options(options: Mapping[str, Sequence[str]]) -> None:
+    """Raise SearchError or QuantizerError for options of a parameter type that is none, or that do not fit it."""
     for parameter, texts in options.items():
         if parameter not in PARAMETER_TYPES:
             raise SearchError(f"{parameter!r} is not a parameter type", remedy=f"Use: {', '.join(PARAMETER_TYPES)}")
