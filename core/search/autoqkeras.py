@@ -63,25 +63,34 @@ MAX_BYTES = 2**20
 
 
 def read_file(path: Path | str) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-    """(quantization_config, limit) of a file: a JSON object or a Python dictionary of literals with these two keys.
-
-    A file without either key is taken as a `quantization_config`. Nothing in it is executed.
-
-    Raises:
-        SearchError: unreadable, or not of that form.
-    """
+    """(quantization_config, limit) of a file, as `read_text`; raises SearchError."""
     path = Path(path)
     try:
-        text = read_bounded(path, MAX_BYTES).decode()
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise SearchError(f"{path.name} cannot be read as AutoQKeras's settings", str(error).splitlines()[0],
+                          "Give a JSON object with quantization_config and limit") from None
+    return read_text(text, path.name)
+
+
+def read_text(text: str, name: str = "the text") -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+    """(quantization_config, limit) of a JSON object or a Python dictionary of literals with these two keys.
+
+    A text without either key is taken as a `quantization_config`. Nothing in it is executed.
+
+    Raises:
+        SearchError: not of that form.
+    """
+    try:
         try:
             found = json.loads(text)
         except ValueError:
             found = ast.literal_eval(text.strip())
-    except (OSError, ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise SearchError(f"{path.name} cannot be read as AutoQKeras's settings", str(error).splitlines()[0],
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        raise SearchError(f"{name} cannot be read as AutoQKeras's settings", str(error).splitlines()[0],
                           "Give a JSON object with quantization_config and limit") from None
     if not isinstance(found, dict):
-        raise SearchError(f"{path.name} does not hold AutoQKeras's settings", "it is not a dictionary",
+        raise SearchError(f"{name} does not hold AutoQKeras's settings", "it is not a dictionary",
                           "Give a JSON object with quantization_config and limit")
     if not {"quantization_config", "limit"} & set(found):
         found = {"quantization_config": found}
