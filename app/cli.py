@@ -18,6 +18,7 @@ from core import requests
 from core.errors import ProjectError, QuantiscopeError, RecipeError
 from core.model_io import inspect_model
 from core.quant.recipe import Recipe, uniform
+from core.search.methods import METHODS
 
 cli = typer.Typer(name="quantiscope", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="From a trained Keras model to trigger firmware, with every trade-off visible.")
@@ -32,6 +33,8 @@ CandidateId = Annotated[str, typer.Argument(help="The candidate's id, such as c0
 Part = Annotated[str, typer.Option(help="The FPGA part.")]
 Clock = Annotated[float, typer.Option("--clock", help="Clock period in ns.")]
 Events = Annotated[int, typer.Option(help="Test events for the bit-exactness check.")]
+#: below the help of `search`
+METHOD_LINES = "Methods:\n\n" + "\n\n".join(f"{key}: {method.summary}." for key, method in METHODS.items())
 
 
 @cli.callback(invoke_without_command=True)
@@ -155,38 +158,89 @@ def train(project: ProjectFolder, recipe: RecipeFile = None, bits: Bits = None, 
         out.result(candidate, lambda: console.candidate_table([candidate]))
 
 
-@cli.command()
+@cli.command(epilog=METHOD_LINES)
 def search(project: ProjectFolder,
-           method: Annotated[str, typer.Option(help="staged, nsga2, tpe or random.")] = "staged",
+           method: Annotated[str, typer.Option(help="How candidates are found; listed below.")] = "staged",
            trials: Annotated[int | None, typer.Option(help="Stop after this many candidates.")] = None,
            seconds: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
-           epochs: int = 3, seed: Seed = 0,
+           epochs: Annotated[int, typer.Option(help="Passes over the training events for each candidate.")] = 3,
+           seed: Seed = 0,
+           objective: Annotated[list[str] | None, typer.Option(
+               help="accuracy, mean_auc, energy_pj, ebops, lut ... or score(accuracy, energy_pj, delta_p=8, rate=2);"
+                    " repeat. None: accuracy and energy_pj.")] = None,
+           constraint: Annotated[list[str] | None, typer.Option(
+               help="accuracy>=0.75, lut<=5000, latency_ns<=100 ...; repeat.")] = None,
+           workers: Annotated[int, typer.Option(help="Processes that train; 0: one a core.")] = 0,
+           memory: Annotated[float, typer.Option(help="GB that they may take together; 0: no limit.")] = 0.0,
+           way: Annotated[str, typer.Option(help="Compile by xla or graph; by default the faster.")] = "",
            option: Annotated[list[str] | None, typer.Option(
                help="kernel=quantized_bits(4,alpha=1): a quantizer to choose from; repeat. None: the default space."),
            ] = None,
+           units: Annotated[list[float] | None, typer.Option(
+               help="A multiplier of units or filters to choose from, such as 0.5; repeat.")] = None,
+           tune_units: Annotated[str, typer.Option(help="layer: each its own multiplier; block: one.")] = "layer",
+           keep_units: Annotated[str, typer.Option(help="Layers whose name matches this keep their units.")] = "",
+           sparsity: Annotated[list[float] | None, typer.Option(
+               help="A share of zeros to choose from, such as 0.5; repeat.")] = None,
+           block: Annotated[list[str] | None, typer.Option(
+               help="For blocks and blocks_cost: a pattern of layer names; repeat. None: each layer.")] = None,
            freeze: Annotated[list[str] | None, typer.Option(help="A layer to leave as it is; repeat.")] = None,
            autoqkeras: Annotated[Path | None, typer.Option(
                help="A file with AutoQKeras's quantization_config and limit; takes the place of --option.")] = None,
            model: Annotated[Path | None, typer.Option(help="Make the project from this model.")] = None,
            data: Data = "jets", json: Json = False) -> None:
-    """Search for the Pareto front of accuracy against energy; goes on where an earlier search ended."""
+    """Search for the Pareto front of accuracy against energy, or any other goal; goes on where it ended before."""
     with console.output(json) as out:
-        from app.report import front_points
-        from core.project import Project
         from core.search.autoqkeras import read_file
 
         if trials is None and seconds is None:
             trials = 20
         config, limit = read_file(autoqkeras) if autoqkeras else ({}, {})
         folder = _ensure_project(project, model, data)
-        added = console.run(requests.Search(
+        request = requests.Search(
             project=str(folder), method=method, trials=trials, seconds=seconds, epochs=epochs, seed=seed,
-            options=_options(option or []), frozen=freeze or [], quantization_config=config, limit=limit), out)
-        with Project.open(folder) as opened:
-            candidates = opened.candidates()
-        front = front_points(candidates)
-        out.result({"project": str(folder), "added": added, "candidates": len(candidates), "front": front},
-                   lambda: console.front_table(front))
+            options=_options(option or []), frozen=freeze or [], quantization_config=config, limit=limit,
+            units=units or [], sparsity=sparsity or [], tune_units=tune_units, exceptions=keep_units,
+            blocks=block or [], objectives=objective or [], constraints=constraint or [], workers=workers,
+            memory_gb=memory, way=way)
+        _tell_search(request, console.run(request, out), out)
+
+
+def _tell_search(request: requests.Search, added: list[str], out: Any) -> None:
+    """The front after a search: of accuracy against energy, or by the goal it had."""
+    from app.report import front_points, goal_points
+    from core.project import Project
+    from core.search.objectives import Goal
+
+    with Project.open(request.project) as opened:
+        candidates = opened.candidates()
+        goal = Goal.of(request.objectives, request.constraints).resolved(opened.info)
+    front = front_points(candidates)
+    found = {"project": request.project, "added": added, "candidates": len(candidates), "front": front}
+    if goal == Goal.of():
+        out.result(found, lambda: console.front_table(front))
+    else:
+        points = goal_points(candidates, goal)
+        out.result({**found, "goal": points}, lambda: console.goal_table(points))
+
+
+@cli.command()
+def study(project: ProjectFolder,
+          objective: Annotated[list[str] | None, typer.Option(help="As of search; repeat.")] = None,
+          constraint: Annotated[list[str] | None, typer.Option(help="As of search; repeat.")] = None,
+          reference: Annotated[list[float] | None, typer.Option(
+              help="One number an objective, where volumes begin; by default 0 and the cost of 8 bits.")] = None,
+          json: Json = False) -> None:
+    """What the searches of a project came to: front, its hypervolume, and how much each choice mattered."""
+    with console.output(json) as out:
+        from app.report import study_report
+        from core.project import Project
+        from core.search.objectives import Goal
+
+        with Project.open(project) as opened:
+            goal = Goal.of(objective or [], constraint or []).resolved(opened.info)
+            found = study_report(opened.candidates(), goal, opened.info, reference)
+        out.result(found, lambda: console.study_table(found))
 
 
 @cli.command()

@@ -217,6 +217,30 @@ def front_table(front: Sequence[dict[str, Any]]) -> str:
                  [(p["id"], f"{p['accuracy']:.4f}", f"{p['energy_pj']:.1f}", p["bits"]) for p in front])
 
 
+def goal_table(points: Sequence[dict[str, Any]]) -> str:
+    """The front by a goal."""
+    if not points:
+        return "No candidate keeps the constraints."
+    names = list(points[0])
+    return table(tuple(names), [tuple(f"{p[n]:.5g}" if isinstance(p.get(n), float) else p.get(n, "") for n in names)
+                                for p in points])
+
+
+def study_table(found: dict[str, Any]) -> str:
+    """What a project's searches came to."""
+    volume = found["hypervolume"]
+    last = f"{volume['volumes'][-1]:.4f}" if volume["volumes"] else "none yet"
+    lines = [goal_table(found["front"]), "",
+             f"hypervolume {last} ({volume['unit']}, from {', '.join(f'{v:g}' for v in volume['reference'])})"]
+    for name, shares in found["importances"].items():
+        if isinstance(shares, str):
+            lines += ["", shares]
+            continue
+        lines += ["", f"what matters for {name}:", table(("layer", "parameter", "share"), [
+            (one["layer"], one["parameter"], f"{one['share']:.1%}") for one in shares[:10]])]
+    return "\n".join(lines)
+
+
 def export_table(report: ExportReport) -> str:
     """Proof and figures of an export."""
     lines = [f"{report.candidate_id} by {report.flow} in {report.directory}"]

@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from core import measurements, requests
+from core import measurements, requests, storage_errors
 from core.candidate import Candidate, Evaluation
 from core.dataset import Dataset, check_fits
 from core.energy import price
-from core.errors import ExportError
+from core.energy.pricing import Weights
+from core.errors import ExportError, QuantiscopeError
 from core.events import Monitor
 from core.hls.report import ExportReport
 from core.loading import bring_in_tensorflow, dataset_of, model_of, stored_recipe
 from core.model_info import ModelInfo
 from core.model_io import inspect_model
 from core.project import Project, now
+from core.quant.recipe import Recipe
 from core.versions import versions
 
 if TYPE_CHECKING:
 
     from core.quant.training import TrainOptions
-    from core.search.trainer import Trainer
 
 
 def run(request: requests.Request, monitor: Monitor | None = None) -> Any:
@@ -38,7 +39,15 @@ def run(request: requests.Request, monitor: Monitor | None = None) -> Any:
         QuantiscopeError: anything the user can meet.
         Cancelled: the user asked to stop and the job had no result to keep.
     """
-    return _JOBS[type(request)](request, monitor or Monitor())
+    try:
+        return _JOBS[type(request)](request, monitor or Monitor())
+    except QuantiscopeError:
+        raise
+    except Exception as error:
+        found = storage_errors.told(error)
+        if found is None:
+            raise
+        raise found from error
 
 
 def checked(model: str | Path, data: str) -> tuple[ModelInfo, Dataset]:
@@ -156,28 +165,40 @@ def _checkpoint_of(request: requests.Train, project: Project) -> Path:
 
 def _search(request: requests.Search, monitor: Monitor) -> list[str]:
     with Project.open(request.project) as project:
-        from core.search.engine import check_request, compilable, run_search
+        from core.search.engine import check_request, memory_of, run_pooled, run_search, setup_of
+        from core.search.pool import fits, single, trainer_for
         from core.search.samplers import GRADIENT, STAGED
 
         check_request(request, project)  # refuse before loading TensorFlow
         monitor.stage("load")
         dataset = _opened(project)
+        builder = _builder(project.info)
         if request.method == STAGED:
             from core.search.staged import run_staged
 
-            return run_staged(project, request, monitor)
+            return run_staged(project, request, monitor, builder)
+        if request.method != GRADIENT and not single(request.workers):
+            return run_pooled(project, request, monitor, builder)
+        fits(memory_of(request), dataset)
         bring_in_tensorflow()
         if request.method == GRADIENT:
             from core.search.gradient import run_gradient
 
             return run_gradient(project, request, model_of(project.model_path), dataset, monitor)
-        from core.search.compiled_trainer import CompiledTrainer
-        from core.search.keras_trainer import KerasTrainer
-
-        kind = CompiledTrainer if compilable(project, request) else KerasTrainer
-        trainer: Trainer = kind(model_of(project.model_path), dataset)
+        trainer = trainer_for(setup_of(project, request), model_of(project.model_path), dataset)
         monitor.stage("search")
-        return run_search(project, request, trainer, monitor)
+        return run_search(project, request, trainer, monitor, builder)
+
+
+def _builder(info: ModelInfo) -> Callable[[Recipe, Weights], dict[str, float]]:
+    """Estimates of trained candidates as distributed arithmetic, for goals that ask for them."""
+    def build(recipe: Recipe, weights: Weights) -> dict[str, float]:
+        from core.hls.da_estimate import estimate_candidate
+
+        found = estimate_candidate(info, recipe, weights)
+        return {"da_lut": found.lut, "latency_ns": found.latency_ns}
+
+    return build
 
 
 def _export(request: requests.Export, monitor: Monitor) -> ExportReport:

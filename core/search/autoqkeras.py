@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SearchError
-from core.files import read_bounded
 from core.model_info import ACTIVATIONS, PARAMETERS, LayerInfo, ModelInfo
 from core.quant.recipe import OUTPUT, Recipe
 from core.quant.spec import parse

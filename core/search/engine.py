@@ -1,4 +1,4 @@
-"""The search loop: ask, train, store, tell, then say so. Everything already stored survives whatever comes."""
+"""How a search is set up: what is asked for is checked, the space built, and the method and its trainers chosen."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.candidate import Candidate
-from core.energy import price
-from core.errors import Cancelled, QuantiscopeError, SearchError
-from core.events import Event, LogLine, Monitor, Progress
-from core.project import Project, now
+from core.errors import SearchError
+from core.events import Monitor
+from core.project import Project
 from core.quant.calibration import Calibration
 from core.requests import Search
-from core.search.autoqkeras import autoqkeras_space
-from core.search.samplers import GRADIENT, check_method
-from core.search.space import SearchSpace, anchors, build_space, switchable
-from core.search.study import Proposal, Study
-from core.search.trainer import Trained, Trainer
+from core.search.objectives import BUILT, ESTIMATED, Builder, Goal, Measures
+from core.search.pool import Setup, bytes_of
+from core.search.requested import space_of
+from core.search.samplers import GRADIENT, PLANNED, STAGED, check_method
+from core.search.space import SPARSITY, UNITS, SearchSpace, switchable
+from core.search.study import Study
+from core.search.tasks import Context, Method, Planned, Sampled, Sensitivities
+from core.search.trainer import Extras, Trained, Trainer
 from core.search.widths import check_widths
-from core.versions import versions
 
-#: failures in a row after which the cause is not the candidate
-MAX_FAILURES = 3
-#: proposals in a row that are known already after which the space counts as exhausted
-MAX_REPEATS = 200
+#: objectives that see how many weights are zero
+_SEE_ZEROS = frozenset({"ebops", *ESTIMATED, *BUILT})
 
 
 @dataclass
@@ -75,11 +74,12 @@ class Budget:
             monitor.progress("search, candidates", self.done, self.trials)
 
 
-def run_search(project: Project, request: Search, trainer: Trainer, monitor: Monitor) -> list[str]:
-    """Run or resume a project's search until its budget is spent or the user stops it.
+def run_search(project: Project, request: Search, trainer: Trainer, monitor: Monitor,
+               builder: Builder | None = None) -> list[str]:
+    """Run or resume a project's search with one trainer in this process, until its budget is spent or it is stopped.
 
-    Each candidate is in the project and its study before its event is emitted. The sampler is told the
-    validation accuracy and the energy; the stored evaluation is on the test events.
+    Each candidate is in the project and its study before its event is emitted. The method is told figures on
+    validation events; the stored evaluation is on the test events.
 
     Returns:
         Ids of the candidates added, in order; a stopped search returns those it finished.
@@ -88,13 +88,101 @@ def run_search(project: Project, request: Search, trainer: Trainer, monitor: Mon
         SearchError: empty space, no budget, unknown method, or nothing can be trained.
         ProjectError: the project cannot be written.
     """
+    from core.search.loop import Here, Loop
+
     check_request(request, project)
     budget = Budget(request.trials, request.seconds)
-    space = search_space(project, request, trainer)
+    space = requested_space(project, request)
+    space = space.resolved(Calibration(trainer.samples()).integer) if space.has_open else space
     trainer.prepare(space)
-    study = Study(project.study_url, space, request.method, request.seed)
-    loop = _Loop(project, request, trainer, monitor, space, study, budget)
-    return loop.run()
+    here = Here(trainer, monitor, budget, str(project.model_path), project.data_reference)
+    return Loop(project, request, monitor, budget, setting(project, request, space, builder), here,
+                dict(trainer.settings)).run()
+
+
+def run_pooled(project: Project, request: Search, monitor: Monitor, builder: Builder | None = None) -> list[str]:
+    """As `run_search`, with trainers in `request.workers` processes."""
+    from core.search.loop import Loop
+    from core.search.pool import Pool
+
+    check_request(request, project)
+    budget = Budget(request.trials, request.seconds)
+    with Pool(setup_of(project, request), request.workers, memory_of(request), events_bytes(project)) as pool:
+        monitor.stage("compile")
+        facts = pool.ready(monitor)[0]
+        monitor.log(told_of(pool.workers, facts), source="search")
+        space = pool.all("space", [()], monitor)[0]
+        monitor.stage("search")
+        return Loop(project, request, monitor, budget, setting(project, request, space, builder), pool,
+                    facts["settings"]).run()
+
+
+def setup_of(project: Project, request: Search) -> Setup:
+    """What trainers of a request are built from."""
+    space = requested_space(project, request)
+    return Setup(str(project.model_path), project.data_reference, space, way=request.way, seed=request.seed,
+                 compiled=compilable(project, request), shaped=space.varies(UNITS),
+                 extras=extras_of(goal_of(request), space))
+
+
+def told_of(workers: int, facts: Mapping[str, object]) -> str:
+    """A log line about workers that are ready."""
+    text = f"{workers} workers" if workers > 1 else "1 worker"
+    text += f", {float(str(facts['peak_bytes'])) / 2**30:.1f} GiB each"
+    timings = facts.get("timings")
+    if isinstance(timings, Mapping):
+        each = "".join(f" {1e3 * seconds:.2f} ms as {way}" for way, seconds in timings.items())
+        text += f", {facts['steps']} steps an epoch, each{each}; {facts['way']} it is"
+    return text
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a search goes by: its space (nothing open), its goal (resolved), what recipes cost, what it keeps."""
+
+    space: SearchSpace
+    goal: Goal
+    measures: Measures
+    study: Study
+
+    def method(self, project: Project, request: Search, sensitivities: Sensitivities) -> Method:
+        """The request's method."""
+        if request.method not in PLANNED:
+            return Sampled(self.study, self.goal, request.epochs)
+        from core.search.plans import PLANS
+
+        context = Context(self.space, project.info, self.goal, self.measures, request.seed, request.epochs,
+                          tuple(request.blocks), sensitivities)
+        return Planned(PLANS[request.method](context), self.study, self.goal)
+
+
+def setting(project: Project, request: Search, space: SearchSpace, builder: Builder | None = None) -> Setting:
+    """The setting of a request for a space that has nothing open."""
+    goal = goal_of(request).resolved(project.info)
+    measures = Measures(project.info, goal.names, builder, space.varies(SPARSITY))
+    return Setting(space, goal, measures, Study(project.study_url, space, request.method, request.seed, goal))
+
+
+def goal_of(request: Search) -> Goal:
+    """The request's goal; raises SearchError."""
+    return Goal.of(request.objectives, request.constraints)
+
+
+def extras_of(goal: Goal, space: SearchSpace) -> Extras:
+    """What trainers have to tell for a goal."""
+    return Extras(goal.measured, space.varies(SPARSITY) or bool(goal.names & set(BUILT)))
+
+
+def memory_of(request: Search) -> int:
+    """Bytes that the workers may take; 0: no limit."""
+    return int(request.memory_gb * 2**30)
+
+
+def events_bytes(project: Project) -> int:
+    """Bytes of the project's events."""
+    from core.loading import dataset_of
+
+    return bytes_of(dataset_of(project.data_reference))
 
 
 def check_request(request: Search, project: Project) -> None:
@@ -106,127 +194,32 @@ def check_request(request: Search, project: Project) -> None:
         raise SearchError("the budget of the search is not above 0", remedy="Give at least one candidate")
     if request.epochs < 0:
         raise SearchError("the number of epochs is below 0", remedy="Give 0 or more")
+    if request.workers < 0 or not request.memory_gb >= 0 or request.way not in ("", "xla", "graph"):
+        raise SearchError("the workers of the search are out of range",
+                          remedy="Give 0 or more workers and GB, and a way of xla or graph")
+    goal = goal_of(request)
     project.require_writable()
     if request.method == GRADIENT:
         check_widths(request, project.info, project.recipe)
         return
-    requested_space(project, request)
+    space = requested_space(project, request)
+    if space.varies(SPARSITY) and not goal.names & _SEE_ZEROS:
+        raise SearchError("no objective sees how many weights are zero", "energy and bits count every weight",
+                          "Add the objective ebops or lut, or leave sparsity out")
+    if request.method == STAGED and space.varies(UNITS):
+        raise SearchError("a staged search keeps the numbers of units", "its weights are shared by all candidates",
+                          "Search by nsga2, or leave units out")
 
 
 def requested_space(project: Project, request: Search) -> SearchSpace:
     """The request's space, open integer bits as they are; AutoQKeras's settings come before `options`."""
-    if request.quantization_config or request.limit:
-        return autoqkeras_space(project.info, project.recipe, request.quantization_config, request.limit,
-                                request.frozen)
-    return build_space(project.info, project.recipe, request.options, request.frozen)
-
-
-def search_space(project: Project, request: Search, trainer: Trainer) -> SearchSpace:
-    """The request's space with its open integer bits chosen on the float model."""
-    space = requested_space(project, request)
-    return space.resolved(Calibration(trainer.samples()).integer) if space.has_open else space
+    return space_of(project.info, project.recipe, request)
 
 
 def compilable(project: Project, request: Search) -> bool:
-    """True where one compiled program can train every recipe of the request's space."""
+    """True where one compiled program can train every recipe of the request's space that has one shape."""
     space = requested_space(project, request)
-    pruned = any(entry.sparsity for entry in space.base.layers.values())
-    return not pruned and switchable({(c.layer, c.parameter): c.options for c in space.choices})
-
-
-@dataclass
-class _Loop:
-    project: Project
-    request: Search
-    trainer: Trainer
-    monitor: Monitor
-    space: SearchSpace
-    study: Study
-    budget: Budget
-    added: list[str] = field(default_factory=list)
-    known: dict[tuple[tuple[str, int], ...], Candidate] = field(default_factory=dict)
-
-    def run(self) -> list[str]:
-        self._adopt()
-        self.study.enqueue(anchors(self.space))
-        self.monitor.log(f"search by {self.request.method} in a space of {self.space.size:.3g} recipes,"
-                         f" {len(self.known)} known, {self.request.epochs} epochs each")
-        failures = repeats = 0
-        inner = self._inner()
-        self.budget.report(self.monitor)
-        try:
-            while not self.budget.spent:
-                inner.check()
-                proposal = self.study.ask()
-                known = self.known.get(point_key(proposal.values))
-                if known is not None:
-                    self.study.tell(proposal, objectives(known), known.id)
-                    repeats += 1
-                    if repeats >= len(self.known) + min(MAX_REPEATS, 4 * self.space.size):
-                        self.monitor.log("every further proposal is known already: the search ends here")
-                        break
-                    continue
-                repeats = 0
-                failures = 0 if self._try(proposal, failures, inner) else failures + 1
-                self.budget.report(self.monitor)
-        except Cancelled:
-            self.monitor.log(f"search stopped after {len(self.added)} candidates")
-        return self.added
-
-    def _adopt(self) -> None:
-        """What the project holds of this space counts as known and is not computed again."""
-        for candidate in self.project.candidates():
-            if "validation_accuracy" not in candidate.training \
-                    or candidate.training.get("epochs") != self.request.epochs:
-                continue
-            values = self.space.encode(candidate.recipe)
-            if values is not None:
-                self.known[point_key(values)] = candidate
-        self.study.enqueue(dict(key) for key in self.known)
-
-    def _try(self, proposal: Proposal, failures: int, inner: Monitor) -> bool:
-        """Train and store one proposal; False where it failed and the search can go on."""
-        try:
-            candidate = self._candidate(proposal, inner)
-        except QuantiscopeError as error:
-            self.study.give_up(proposal, str(error))
-            self.monitor.log(f"a candidate failed: {error}", "warning")
-            if failures + 1 >= MAX_FAILURES:
-                raise
-            return False
-        except BaseException:
-            self.study.put_back(proposal)
-            raise
-        self.study.tell(proposal, objectives(candidate), candidate.id)
-        self.known[point_key(proposal.values)] = candidate
-        self.added.append(candidate.id)
-        self.budget.done += 1
-        self.monitor.candidate(candidate)
-        return True
-
-    def _candidate(self, proposal: Proposal, inner: Monitor) -> Candidate:
-        started = time.monotonic()
-        identity = self.project.new_candidate_id()
-        recipe = self.space.decode(proposal.values, identity)
-        costs = price(self.project.info, recipe).costs
-        trained = self.trainer.train(recipe, self.request.seed, self.request.epochs, inner)
-        candidate = Candidate(
-            id=identity, recipe=recipe, evaluation=trained.evaluation, costs=costs,
-            seconds=time.monotonic() - started, created=now(), method=self.request.method, seed=self.request.seed,
-            versions=versions(), training=training_record(trained, self.trainer, self.request.epochs))
-        return self.project.add_candidate(candidate, trained.weights)
-
-
-    def _inner(self) -> Monitor:
-        """What the trainer speaks to: its log and its stopping are the search's, its epochs are not progress."""
-        def emit(event: Event) -> None:
-            if isinstance(event, LogLine):
-                self.monitor.log(event.text, event.level, event.source)
-            elif isinstance(event, Progress):
-                self.budget.report(self.monitor)
-
-        return Monitor(emit, cancelled=lambda: self.monitor.stopping,
-                       paused=lambda: self.budget.count_pause(self.monitor.waiting))
+    return switchable({(c.layer, c.parameter): c.options for c in space.quantized})
 
 
 def training_record(trained: Trained, trainer: Trainer, epochs: int) -> dict[str, float]:
@@ -235,7 +228,7 @@ def training_record(trained: Trained, trainer: Trainer, epochs: int) -> dict[str
 
 
 def objectives(candidate: Candidate) -> tuple[float, float]:
-    """What a search compares: validation accuracy and energy in pJ."""
+    """What a search compares by default: validation accuracy and energy in pJ."""
     return candidate.training["validation_accuracy"], candidate.costs.energy_pj
 
 

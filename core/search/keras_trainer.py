@@ -13,7 +13,7 @@ import tensorflow as tf
 from core.dataset import Dataset
 from core.events import Monitor
 from core.quant import evaluation, pruning, quantize, training, weights
-from core.quant.calibration import calibration_samples
+from core.quant.calibration import Calibration, calibration_samples
 from core.quant.recipe import Recipe
 from core.search.compiled_trainer import exact_of
 from core.search.objectives import qualities_of
@@ -63,7 +63,9 @@ class KerasTrainer:
         return self._samples
 
     def prepare(self, space: SearchSpace) -> None:
-        """Nothing to prepare: each recipe is a program of its own."""
+        """Choose what a space leaves open; each recipe is a program of its own."""
+        #: the space, nothing open
+        self.space = space.resolved(Calibration(self.samples()).integer) if space.has_open else space
 
     def train(self, recipe: Recipe, seed: int, epochs: int, monitor: Monitor,
               checkpoint: Path | None = None) -> Trained:

@@ -28,4 +28,10 @@ METHODS: dict[str, Method] = {method.key: method for method in (
     Method("nsga2", "NSGA-II (evolution)", "A population evolves towards the front"),
     Method("tpe", "TPE (Bayesian)", "Proposes where good candidates were dense so far"),
     Method("random", "Random", "Draws from the whole space alike: the yardstick for the others"),
+    Method("grid", "Grid", "Every point of the space once, far ones first"),
+    Method("hyperband", "Hyperband (successive halving)",
+           "Many short trainings, longer ones of the best third, and so on; only full trainings are candidates"),
+    Method("blocks", "Block by block (AutoQKeras)", "One layer or block after another, the best of each kept"),
+    Method("blocks_cost", "Block by block, dearest first", "As block by block, in the order of falling energy"),
+    Method("greedy", "Greedy by sensitivity", "Lowers the width that hurts least, step by step, and trains on the way"),
 )}

@@ -46,6 +46,8 @@ VALIDATION = "validation_"
 #: the width whose uniform recipe a cost is held against, where a score or a volume is given nothing else
 REFERENCE_BITS = 8
 DEFAULT = ("accuracy", "energy_pj")
+#: by how much a figure that is not known misses its constraint; finite, for storages keep it
+UNKNOWN = 1e9
 
 _SCORE = re.compile(r"score\((.*)\)", re.DOTALL)
 _CONSTRAINT = re.compile(r"\s*(\S+?)\s*(>=|<=)\s*(\S+)\s*")
@@ -93,10 +95,10 @@ class Constraint(msgspec.Struct, frozen=True):
     limit: float
 
     def violation(self, figures: Mapping[str, float]) -> float:
-        """By how much it is missed, relative to the limit; 0 or less where it is kept, inf where not known."""
+        """By how much it is missed, relative to the limit; 0 or less where it is kept, UNKNOWN where not known."""
         value = figures.get(self.name, math.nan)
         if not math.isfinite(value):
-            return math.inf
+            return UNKNOWN
         short = self.limit - value if self.at_least else value - self.limit
         return short / (abs(self.limit) or 1.0)
 
@@ -129,6 +131,11 @@ class Goal(msgspec.Struct, frozen=True):
         """Every figure that is needed."""
         named = {name for o in self.objectives for name in (o.quality, o.cost) if name}
         return frozenset(named | {constraint.name for constraint in self.constraints})
+
+    @property
+    def measured(self) -> bool:
+        """True where a quality beside the task's figure is needed."""
+        return bool(self.names - set(COSTS) - {"accuracy"})
 
     @property
     def digest(self) -> str:
@@ -311,10 +318,10 @@ class Measures:
             return {}
         return {name: entry.sparsity for name, entry in recipe.layers.items() if entry.sparsity}
 
-    def figures(self, recipe: Recipe) -> dict[str, float]:
-        """Costs of an untrained recipe by name; EBOPs stand for what only a built network has (`BUILT`)."""
+    def figures(self, recipe: Recipe, built: bool = True) -> dict[str, float]:
+        """Costs of an untrained recipe by name; with `built`, EBOPs stand for what only a built network has."""
         found = cost_figures(self.costs(recipe))
-        if self._builder is not None:
+        if self._builder is not None and built:
             found |= dict.fromkeys(BUILT, found["ebops"])
         return found
 

@@ -6,29 +6,42 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from core.errors import Cancelled, WorkerDiedError
+from core.dataset import Dataset
+from core.errors import Cancelled, SearchError, WorkerDiedError
 from core.events import Monitor
 from core.quant.recipe import Recipe
 from core.search.space import SearchSpace
-from core.search.trainer import Trained
+from core.search.trainer import NOTHING, Extras, Trained
 
 #: how often a lost task is tried again
 RETRIES = 2
+#: memory of a worker in bytes before it holds any events, measured: TensorFlow, a model, its compiled program
+WORKER_BYTES = 800 * 2**20
+#: copies of the events that a worker holds: as read, as scaled, as TensorFlow's
+COPIES = 4
+#: the note of a training that says how long it took
+SECONDS = "seconds"
+#: what a task generator gives where it has none before more results are in
+NONE_NOW = None
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker builds its program from; `way` as of `Program`."""
+    """What a worker builds its program from; `way` as of `Program`.
+
+    `compiled` False takes Keras's own training; `shaped` is for spaces with several numbers of units.
+    """
 
     model: str
     data: str
@@ -36,21 +49,46 @@ class Setup:
     learning_rate: float = 5e-3
     batch_size: int = 512
     way: str = ""
+    compiled: bool = True
+    shaped: bool = False
+    seed: int = 0
+    extras: Extras = NOTHING
+
+
+@dataclass
+class _Lane:
+    """One worker; `running` are its calls that are not done, `shapes` what it has built programs for."""
+
+    executor: ProcessPoolExecutor
+    running: set[Future[Any]] = field(default_factory=set)
+    shapes: set[Any] = field(default_factory=set)
 
 
 class Pool:
     """Runs trainer calls in `workers` processes; they end with this process, however it ends.
 
-    Where a worker is killed those beside it end too; all calls under way are made again in new workers.
+    Where a worker is killed, its calls under way are made again in a new one. A call that names a shape goes to
+    the worker that has built a program for it.
+
+    Args:
+        setup: what workers build.
+        workers: how many; 0: one a core.
+        memory: bytes that all of them may take; 0: as much as there is. There are fewer workers where it is short.
+        events_bytes: size of the dataset.
+
+    Raises:
+        SearchError: not even one worker fits.
     """
 
-    def __init__(self, setup: Setup, workers: int = 0) -> None:
-        self.workers = workers or _cores()
+    def __init__(self, setup: Setup, workers: int = 0, memory: int = 0, events_bytes: int = 0) -> None:
         self._setup = setup
-        self._executor = self._started()
+        self.memory = memory
+        self.workers = fitting(workers or _cores(), memory, WORKER_BYTES + COPIES * events_bytes)
+        self._lanes = [_Lane(self._started()) for _ in range(self.workers)]
+        self._lost = 0
 
     def _started(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"),
+        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"),
                                    initializer=_begin, initargs=(self._setup, os.getpid()))
 
     def __enter__(self) -> Pool:
@@ -59,47 +97,78 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, call: str, *arguments: Any) -> Future[Any]:
-        """One call of the functions below, by name; in new workers where one of the present ones died."""
+    def submit(self, call: str, *arguments: Any, shape: Any = None) -> Future[Any]:
+        """One call of the functions below, by name, where there is least to do; a worker that died is replaced."""
+        lane = self._lane(shape)
         try:
-            return self._executor.submit(_call, call, arguments)
+            future = lane.executor.submit(_call, call, arguments)
         except BrokenProcessPool:
-            self._executor = self._started()
-            return self._executor.submit(_call, call, arguments)
+            lane.executor = self._started()
+            future = lane.executor.submit(_call, call, arguments)
+        lane.running = {other for other in lane.running if not other.done()} | {future}
+        return future
 
-    def each(self, call: str, tasks: Iterable[tuple[Any, tuple[Any, ...]]], monitor: Monitor,
+    def _lane(self, shape: Any) -> _Lane:
+        for lane in self._lanes:
+            if shape is not None and shape in lane.shapes:
+                return lane
+        best = min(self._lanes, key=lambda lane: (len(lane.shapes) if shape is not None else 0,
+                                                  sum(not future.done() for future in lane.running)))
+        if shape is not None:
+            best.shapes.add(shape)
+        return best
+
+    def each(self, call: str, tasks: Iterable[tuple[Any, tuple[Any, ...]] | None], monitor: Monitor,
              patient: bool = True) -> Iterator[tuple[Any, Any]]:
         """Make a call for each (key, arguments) as workers come free; gives (key, result, or the exception it raised).
 
-        Asks for no more when the monitor is stopping; what is still under way is given, unless not `patient`.
+        A task of NONE_NOW means that there is none before a result is taken. Asks for no more when the monitor is
+        stopping; what is still under way is given, unless not `patient`. An argument that is a recipe of other
+        numbers of units goes where its program is.
 
         Raises:
             Cancelled: the user stops the job, and `patient` is False.
             WorkerDiedError: workers die again and again.
         """
-        waiting, running, lost = iter(tasks), dict[Future[Any], tuple[Any, tuple[Any, ...]]](), 0
+        waiting, running = iter(tasks), dict[Future[Any], tuple[Any, tuple[Any, ...]]]()
         while True:
             if monitor.stopping and not patient:
                 raise Cancelled
+            ended = False
             while len(running) < self.workers + 1 and not monitor.stopping:
-                task = next(waiting, None)
-                if task is None:
+                task = next(waiting, _END)
+                ended = task is _END
+                if task is None or task is _END:
                     break
-                running[self.submit(call, *task[1])] = task
+                running[self.submit(call, *task[1], shape=self._shape(task[1]))] = task  # type: ignore[index,assignment]
             if not running:
-                return
-            done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-            for future in [future for future in running if future in done]:  # as they were asked for
-                task = running.pop(future)
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    lost += 1
-                    if lost > RETRIES * (self.workers + 1):
-                        raise WorkerDiedError("the workers of the search died again and again",
-                                              remedy="Free some memory, and resume the search") from error
-                    running[self.submit(call, *task[1])] = task
-                else:
-                    yield task[0], error or future.result()
+                if ended or monitor.stopping:
+                    return
+                continue
+            yield from self._done(call, running)
+
+    def _done(self, call: str, running: dict[Future[Any], tuple[Any, tuple[Any, ...]]]) -> Iterator[tuple[Any, Any]]:
+        """What has come in, in the order it was asked for; a call whose worker died is made again."""
+        done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
+        for future in [future for future in running if future in done]:
+            task = running.pop(future)
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                self._lost += 1
+                if self._lost > RETRIES * (self.workers + 1):
+                    raise WorkerDiedError("the workers of the search died again and again",
+                                          remedy="Free some memory, and resume the search") from error
+                running[self.submit(call, *task[1], shape=self._shape(task[1]))] = task
+            else:
+                self._lost = 0
+                yield task[0], error or future.result()
+
+    def _shape(self, arguments: tuple[Any, ...]) -> Any:
+        if self._setup.shaped and arguments and isinstance(arguments[0], Recipe):
+            from core.search.shapes import shape_of
+
+            return shape_of(arguments[0])
+        return None
 
     def all(self, call: str, arguments: Sequence[tuple[Any, ...]], monitor: Monitor) -> list[Any]:
         """The results of a call for each of the arguments; raises what a call raised, and as `each`, not patient."""
@@ -112,14 +181,89 @@ class Pool:
             raise Cancelled
         return [found[number] for number in range(len(arguments))]
 
+    def ready(self, monitor: Monitor) -> list[dict[str, Any]]:
+        """Have every worker build its program; facts of each. Workers that take too much memory are ended.
+
+        Raises:
+            SearchError: one worker alone takes more memory than there may be.
+        """
+        futures = [lane.executor.submit(_call, "facts", ()) for lane in self._lanes]
+        while not all(future.done() for future in futures):
+            if monitor.stopping:
+                raise Cancelled
+            wait(futures, timeout=0.1)
+        try:
+            facts = [future.result() for future in futures]
+        except BrokenProcessPool as error:
+            raise WorkerDiedError("a worker of the search died while it was built",
+                                  remedy="Free some memory, and try again") from error
+        kept = fitting(self.workers, self.memory, max(fact["peak_bytes"] for fact in facts))
+        if kept < self.workers:
+            monitor.log(f"{kept} workers instead of {self.workers}: each takes"
+                        f" {max(fact['peak_bytes'] for fact in facts) / 2**30:.1f} GiB", "warning", "search")
+            for lane in self._lanes[kept:]:
+                _end(lane.executor)
+            self._lanes, self.workers = self._lanes[:kept], kept
+        self._agree(facts[:kept])
+        return facts[:kept]
+
+    def _agree(self, facts: list[dict[str, Any]]) -> None:
+        """Let all workers compute by the same way, which rounds alike: the one that is faster over all of them."""
+        ways = set.intersection(*(set(fact.get("timings", ())) for fact in facts))
+        if len({fact.get("way") for fact in facts}) > 1 and ways:
+            best = min(sorted(ways), key=lambda way: sum(fact["timings"][way] for fact in facts))
+            for lane, fact in zip(self._lanes, facts, strict=True):
+                lane.executor.submit(_call, "use", (best,)).result()
+                fact["way"] = best
+
+    @property
+    def processes(self) -> list[int]:
+        """Ids of the workers that were started."""
+        return [process for lane in self._lanes for process in (lane.executor._processes or {})]
+
     def close(self) -> None:
         """End the workers, also in the middle of a call."""
-        processes = list((self._executor._processes or {}).values())
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join(5)
+        for lane in self._lanes:
+            _end(lane.executor)
+
+
+_END: Any = object()
+
+
+def _end(executor: ProcessPoolExecutor) -> None:
+    processes = list((executor._processes or {}).values())
+    executor.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(5)
+
+
+def fitting(workers: int, memory: int, each: int) -> int:
+    """How many of `workers` that take `each` bytes fit into `memory` bytes (0: no limit); raises SearchError for none.
+    """
+    if not memory:
+        return workers
+    if memory < each:
+        raise SearchError("the search does not fit into its memory",
+                          f"a worker takes {each / 2**30:.1f} GiB, and {memory / 2**30:.1f} GiB are allowed",
+                          "Allow more memory, or use fewer events")
+    return min(workers, memory // each)
+
+
+def fits(memory: int, dataset: Dataset) -> None:
+    """Raise SearchError where one trainer of a dataset does not fit into so many bytes (0: no limit)."""
+    fitting(1, memory, WORKER_BYTES + COPIES * bytes_of(dataset))
+
+
+def bytes_of(dataset: Dataset) -> int:
+    """Size of the events."""
+    return sum(part.nbytes for part in (dataset.x_train, dataset.x_val, dataset.x_test))
+
+
+def single(workers: int) -> bool:
+    """True where so many workers (0: one a core) are one, which then needs no process of its own."""
+    return (workers or _cores()) == 1
 
 
 def _cores() -> int:
@@ -159,15 +303,30 @@ def _ready() -> Any:
         model = model_of(_setup.model)
         import tensorflow as tf
 
-        from core.search.compiled_trainer import CompiledTrainer
-
         with contextlib.suppress(RuntimeError):  # TensorFlow is running already
             tf.config.threading.set_intra_op_parallelism_threads(1)
             tf.config.threading.set_inter_op_parallelism_threads(1)
-        _trainer = CompiledTrainer(model, dataset_of(_setup.data), _setup.learning_rate, _setup.batch_size,
-                                   _setup.way)
+        _trainer = trainer_for(_setup, model, dataset_of(_setup.data))
         _trainer.prepare(_setup.space)
     return _trainer
+
+
+def trainer_for(setup: Setup, model: Any, dataset: Any) -> Any:
+    """The trainer that a setup asks for; imports TensorFlow."""
+    def make(model: Any) -> Any:
+        if setup.compiled:
+            from core.search.compiled_trainer import CompiledTrainer
+
+            return CompiledTrainer(model, dataset, setup.learning_rate, setup.batch_size, setup.way, setup.extras)
+        from core.search.keras_trainer import KerasTrainer
+
+        return KerasTrainer(model, dataset, extras=setup.extras)
+
+    if not setup.shaped:
+        return make(model)
+    from core.search.shaped_trainer import ShapedTrainer
+
+    return ShapedTrainer(model, dataset, make, setup.seed)
 
 
 def _call(name: str, arguments: tuple[Any, ...]) -> Any:
@@ -179,11 +338,28 @@ def _space() -> SearchSpace:
 
 
 def _facts() -> dict[str, Any]:
-    """How this worker runs: the way it chose, seconds a step of each, seconds to compile, steps an epoch."""
+    """How this worker runs: memory it took; of a compiled program the way it chose, seconds a step of each way,
+    seconds to compile, steps an epoch."""
     trainer = _ready()
-    program = trainer.program
-    return {"way": program.way, "timings": program.timings, "compile_seconds": program.compile_seconds,
-            "steps": program.steps, "settings": dict(trainer.settings)}
+    facts = {"settings": dict(trainer.settings), "peak_bytes": peak_bytes(), "process": os.getpid()}
+    program = getattr(trainer, "program", None)
+    if program is not None:
+        facts |= {"way": program.way, "timings": program.timings, "compile_seconds": program.compile_seconds,
+                  "steps": program.steps}
+    return facts
+
+
+def peak_bytes() -> int:
+    """The most memory this process ever held; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _use(way: str) -> None:
+    _ready().program.use(way)
 
 
 def _share(epochs: int, seed: int) -> list[np.ndarray]:
@@ -198,7 +374,19 @@ def _train(recipe: Recipe, seed: int, epochs: int, shared: Sequence[np.ndarray] 
            weights: Mapping[str, np.ndarray] | None) -> Trained:
     trainer = _ready()
     start = shared if weights is None else trainer.state_of(weights)
-    return trainer.train(recipe, seed, epochs, Monitor(), start)
+    given = {} if start is None else {"start": start}
+    started = time.monotonic()
+    trained = trainer.train(recipe, seed, epochs, Monitor(), **given)
+    return replace(trained, notes={**trained.notes, SECONDS: time.monotonic() - started})
 
 
-_CALLS: dict[str, Any] = {"space": _space, "facts": _facts, "share": _share, "proxies": _proxies, "train": _train}
+def _sensitivity(recipe: Recipe) -> list[Any]:
+    from core.loading import dataset_of, model_of
+    from core.quant.sensitivities import sensitivity
+
+    assert _setup is not None
+    return sensitivity(model_of(_setup.model), recipe, dataset_of(_setup.data))
+
+
+_CALLS: dict[str, Any] = {"space": _space, "facts": _facts, "use": _use, "share": _share, "proxies": _proxies,
+                          "train": _train, "sensitivity": _sensitivity}

@@ -89,10 +89,14 @@ class Program:
             except (tf.errors.OpError, ValueError, NotImplementedError):
                 if len(ways) == 1:
                     raise
-        self.way = min(self.timings, key=lambda way: self.timings[way])
-        self._train = compiled[self.way]
+        self._compiled = compiled
+        self.use(min(self.timings, key=lambda way: self.timings[way]))
         self._outputs = tf.function(self._forward, autograph=False)
         self._settle = tf.function(self._averaged, autograph=False)
+
+    def use(self, way: str) -> None:
+        """Train by one of the ways that were compiled."""
+        self.way, self._train = way, self._compiled[way]
 
     def _timed(self, steps: int) -> float:
         rows = np.zeros((len(self._switches.places), 3), np.float32)

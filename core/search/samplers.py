@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
 
 from core.errors import SearchError
 
 #: small, because a budget is tens to hundreds of candidates and generations must turn over
 POPULATION = 16
+#: the attribute of a trial that says by how much it misses each constraint
+VIOLATIONS = "violations"
+
+Constraints = Callable[[FrozenTrial], Sequence[float]] | None
 
 
-def _nsga2(seed: int) -> BaseSampler:
-    return NSGAIISampler(population_size=POPULATION, seed=seed)
+def _missed(trial: FrozenTrial) -> Sequence[float]:
+    return tuple(trial.user_attrs.get(VIOLATIONS, ()))
 
 
-def _tpe(seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return TPESampler(seed=seed, multivariate=True, n_startup_trials=POPULATION)
+def _nsga2(seed: int, constraints: Constraints, parallel: bool) -> BaseSampler:
+    return NSGAIISampler(population_size=POPULATION, seed=seed, constraints_func=constraints)
 
 
-def _random(seed: int) -> BaseSampler:
+def _tpe(seed: int, constraints: Constraints, parallel: bool) -> BaseSampler:
+    return TPESampler(seed=seed, multivariate=True, n_startup_trials=POPULATION, constraints_func=constraints,
+                      constant_liar=parallel)
+
+
+def _random(seed: int, constraints: Constraints, parallel: bool) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-METHODS: dict[str, Callable[[int], BaseSampler]] = {"nsga2": _nsga2, "tpe": _tpe, "random": _random}
+METHODS: dict[str, Callable[[int, Constraints, bool], BaseSampler]] = {
+    "nsga2": _nsga2, "tpe": _tpe, "random": _random}
 #: shared weights, proxies, then training of the best: `core.search.staged`
 STAGED = "staged"
 #: one training in which the widths are trained too
 GRADIENT = "gradient"
+#: plans of points that are known without Optuna: `core.search.plans`
+PLANNED = ("grid", "hyperband", "blocks", "blocks_cost", "greedy")
 #: methods that propose in their own way; Optuna has no part in them but to keep what was tried
-OWN = (STAGED, GRADIENT)
+OWN = (STAGED, GRADIENT, *PLANNED)
 
 
 def check_method(method: str) -> None:
@@ -43,9 +54,14 @@ def check_method(method: str) -> None:
         raise SearchError(f"unknown search method {method!r}", remedy=f"Use one of: {', '.join([*OWN, *METHODS])}")
 
 
-def make_sampler(method: str, seed: int) -> BaseSampler:
-    """A fresh sampler; what it proposes depends on `seed` and on the study's trials alone."""
+def make_sampler(method: str, seed: int, constrained: bool = False, parallel: bool = False) -> BaseSampler:
+    """A fresh sampler; what it proposes depends on `seed` and on the study's trials alone.
+
+    `constrained`: trials carry VIOLATIONS; `parallel`: other proposals are still being tried.
+    """
     check_method(method)
-    if method in OWN:
-        return _random(seed)  # they have their own way to propose; the study only keeps what they tried
-    return METHODS[method](seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # methods of their own only need a study that keeps what they tried
+        make = _random if method in OWN else METHODS[method]
+        return make(seed, _missed if constrained else None, parallel)

@@ -11,7 +11,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,19 +20,31 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import NSGAIISampler
+from optuna.study import StudyDirection
 
 from core.candidate import Candidate
-from core.energy import price
 from core.errors import Cancelled, QuantiscopeError, SearchError
 from core.events import Monitor
 from core.npz import read_npz
 from core.project import Project, now
 from core.requests import Search
-from core.search.engine import MAX_FAILURES, Budget, check_request, compilable, objectives, point_key, requested_space
+from core.search.engine import (
+    Budget,
+    Setting,
+    check_request,
+    compilable,
+    events_bytes,
+    memory_of,
+    point_key,
+    setting,
+    setup_of,
+    told_of,
+)
 from core.search.front import Front
-from core.search.pool import Pool, Setup
+from core.search.loop import MAX_FAILURES, training_figures
+from core.search.objectives import COSTS, LOWERED, Builder, Goal, validation_figures
+from core.search.pool import SECONDS, Pool
 from core.search.space import SearchSpace, anchors
-from core.search.study import Study
 from core.search.trainer import Trained
 from core.versions import versions
 
@@ -49,7 +62,7 @@ BARREN = 3
 Point = Mapping[str, int]
 
 
-def run_staged(project: Project, request: Search, monitor: Monitor) -> list[str]:
+def run_staged(project: Project, request: Search, monitor: Monitor, builder: Builder | None = None) -> list[str]:
     """Run or resume a project's staged search; as `engine.run_search`.
 
     Raises:
@@ -59,19 +72,15 @@ def run_staged(project: Project, request: Search, monitor: Monitor) -> list[str]
     check_request(request, project)
     if not compilable(project, request):
         raise SearchError("a staged search cannot hold these options",
-                          "an output mixes kinds that are its activation with others, or a layer is to be pruned",
+                          "an output mixes kinds that are its activation with others",
                           "Search by nsga2, or give each output one sort of quantizer")
     budget = Budget(request.trials, request.seconds)
-    space = requested_space(project, request)
-    with Pool(Setup(str(project.model_path), project.data_reference, space), request.workers) as pool:
+    with Pool(setup_of(project, request), request.workers, memory_of(request), events_bytes(project)) as pool:
         monitor.stage("compile")
-        space = pool.all("space", [()] * pool.workers, monitor)[0]  # each worker builds its program
-        facts = pool.all("facts", [()], monitor)[0]
-        monitor.log(f"{pool.workers} workers, {facts['steps']} steps an epoch, each"
-                    + "".join(f" {1e3 * seconds:.2f} ms as {way}" for way, seconds in facts["timings"].items())
-                    + f"; {facts['way']} it is", source="search")
-        study = Study(project.study_url, space, request.method, request.seed)
-        return Staged(project, request, monitor, space, study, budget, pool, facts["settings"]).run()
+        facts = pool.ready(monitor)[0]
+        monitor.log(told_of(pool.workers, facts), source="search")
+        chosen = setting(project, request, pool.all("space", [()], monitor)[0], builder)
+        return Staged(project, request, monitor, chosen, budget, pool, facts["settings"]).run()
 
 
 @dataclass
@@ -81,8 +90,7 @@ class Staged:
     project: Project
     request: Search
     monitor: Monitor
-    space: SearchSpace
-    study: Study
+    setting: Setting
     budget: Budget
     pool: Pool
     settings: Mapping[str, float]
@@ -91,6 +99,10 @@ class Staged:
     refined: set[Any] = field(default_factory=set)
     failures: int = 0
 
+    @property
+    def space(self) -> SearchSpace:
+        return self.setting.space
+
     def run(self) -> list[str]:
         """Search until the budget is spent or the user stops it; ids of the candidates added."""
         try:
@@ -98,7 +110,7 @@ class Staged:
             self.monitor.stage("shared weights")
             self.shared = self.pool.all("share", [(SHARED_EPOCHS, self.request.seed)], self.monitor)[0]
             self.monitor.stage("search")
-            self.proxies = Proxies(self.space, self.request.seed, self._proxy_accuracies, self._energy)
+            self.proxies = Proxies(self.space, self.request.seed, self.setting.goal, self._proxy_figures)
             self.proxies.tell(anchors(self.space))
             barren = 0
             while barren < BARREN and not self._over():
@@ -112,7 +124,7 @@ class Staged:
     def _adopt(self) -> None:
         for candidate in self.project.candidates():
             values = self.space.encode(candidate.recipe)
-            if values is not None and "validation_accuracy" in candidate.training:
+            if values is not None and np.isfinite(self._values(candidate)).all():
                 self._know(values, candidate)
                 if candidate.training.get("epochs", 0) >= self.request.epochs * REFINED:
                     self.refined.add(point_key(values))
@@ -137,36 +149,42 @@ class Staged:
 
     def _worth_refining(self) -> list[tuple[Point, str | None]]:
         """The trained front, as far as it was not trained for long yet."""
-        front = Front()
+        front = Front(self.setting.goal.directions)
         for key, candidate in self.known.items():
-            front.add(str(key), objectives(candidate))
+            if self.setting.goal.kept(self._figures(candidate)):
+                front.add(str(key), self._values(candidate))
         by_name = {str(key): key for key in self.known}
         chosen = [by_name[name] for name, _ in front.members() if by_name[name] not in self.refined]
         return [(dict(key), self.known[key].id) for key in chosen[:ROUND]]
 
     def _train(self, tasks: Sequence[tuple[Point, str | None]], epochs: int) -> None:
         """Train points from the shared weights, or from a candidate's own, as long as the budget lasts."""
-        started: dict[Any, float] = {}
+        asked: list[Any] = []
+        done: dict[int, Any] = {}
+        told = 0
 
         def calls() -> Iterator[tuple[Any, tuple[Any, ...]]]:
             for point, origin in tasks:
-                if self._over(len(started)):
+                if self._over(len(asked) - told):
                     return
                 recipe = self.space.decode(point)
-                key = (point_key(point), origin)
-                started[key] = time.monotonic()
+                asked.append(point_key(point))
                 if origin is not None:
-                    self.refined.add(key[0])
-                    yield key, (recipe, self.request.seed, epochs, self.shared, self._weights(origin))
-                else:
-                    yield key, (recipe, self.request.seed, epochs, self.shared, None)
+                    self.refined.add(asked[-1])
+                weights = None if origin is None else self._weights(origin)
+                yield len(asked) - 1, (recipe, self.request.seed, epochs, self.shared, weights)
 
-        for key, result in self.pool.each("train", calls(), self.monitor):
-            begun = started.pop(key)
-            if isinstance(result, BaseException):
-                self._failed(result)
-                continue
-            self._keep(key[0], result, epochs, time.monotonic() - begun)
+        for number, result in self.pool.each("train", calls(), self.monitor):
+            done[number] = result
+            while told in done:  # stored in the order they were asked, so that the seed decides all
+                self._take(asked[told], done.pop(told), epochs)
+                told += 1
+
+    def _take(self, key: Any, result: Any, epochs: int) -> None:
+        if isinstance(result, BaseException):
+            self._failed(result)
+        else:
+            self._keep(key, result, epochs)
             self.budget.report(self.monitor)
 
     def _weights(self, candidate_id: str) -> dict[str, np.ndarray]:
@@ -180,18 +198,23 @@ class Staged:
         if self.failures >= MAX_FAILURES:
             raise error
 
-    def _keep(self, key: Any, trained: Trained, epochs: int, seconds: float) -> None:
+    def _keep(self, key: Any, trained: Trained, epochs: int) -> None:
         identity = self.project.new_candidate_id()
         recipe = self.space.decode(dict(key), identity)
-        training = {**self.settings, "epochs": float(epochs), "shared_epochs": float(SHARED_EPOCHS),
-                    "validation_accuracy": trained.validation_accuracy}
+        notes = dict(trained.notes)
+        seconds = notes.pop(SECONDS, 0.0)
+        training = {**self.settings, "epochs": float(epochs), "shared_epochs": float(SHARED_EPOCHS), **notes,
+                    **training_figures(trained)}
         candidate = Candidate(
-            id=identity, recipe=recipe, evaluation=trained.evaluation, costs=price(self.project.info, recipe).costs,
-            seconds=seconds, created=now(), method=self.request.method, seed=self.request.seed, versions=versions(),
-            training=training)
-        candidate = self.project.add_candidate(candidate, trained.weights)
-        if key not in self.known:
-            self.study.add(dict(key), objectives(candidate), candidate.id)
+            id=identity, recipe=recipe, evaluation=trained.evaluation,
+            costs=self.setting.measures.costs(recipe, trained.exact or None), seconds=seconds, created=now(),
+            method=self.request.method, seed=self.request.seed, versions=versions(), training=training)
+        self.project.add_candidate(candidate, trained.weights)
+        candidate = self.project.candidate(identity)
+        figures = self._figures(candidate)
+        values = self.setting.goal.values(figures)
+        if key not in self.known and np.isfinite(values).all():
+            self.setting.study.add(dict(key), values, candidate.id, self.setting.goal.violations(figures))
         self._know(dict(key), candidate)
         self.added.append(candidate.id)
         self.failures = 0
@@ -199,10 +222,19 @@ class Staged:
         self.monitor.candidate(candidate)
 
     def _know(self, values: Point, candidate: Candidate) -> None:
+        """Of several trainings of one recipe the one counts that is best in the first quality."""
         key = point_key(values)
         best = self.known.get(key)
-        if best is None or objectives(candidate)[0] >= objectives(best)[0]:
+        if best is None or self.setting.goal.ranked([self._figures(best), self._figures(candidate)])[0] == 1 \
+                or self._values(candidate) == self._values(best):
             self.known[key] = candidate
+
+    def _figures(self, candidate: Candidate) -> Mapping[str, float]:
+        estimated = self.setting.measures.figures(candidate.recipe, built=False)
+        return {**estimated, **validation_figures(candidate)}
+
+    def _values(self, candidate: Candidate) -> tuple[float, ...]:
+        return self.setting.goal.values(self._figures(candidate))
 
     def _over(self, ahead: int = 0) -> bool:
         """True where the budget is spent, `ahead` candidates under way counted; waits while paused."""
@@ -212,15 +244,19 @@ class Staged:
             raise Cancelled
         return self.budget.spent_with(ahead)
 
-    def _energy(self, point: Point) -> float:
-        return price(self.project.info, self.space.decode(point)).costs.energy_pj
-
-    def _proxy_accuracies(self, points: Sequence[Point]) -> np.ndarray:
+    def _proxy_figures(self, points: Sequence[Point]) -> list[dict[str, float]]:
+        """Figures of points with the shared weights; the task's figure stands for every other quality."""
         parts = [list(points[i::self.pool.workers]) for i in range(self.pool.workers)]
         found = np.zeros(len(points))
         for i, scores in enumerate(self.pool.all("proxies", [(self.shared, part) for part in parts], self.monitor)):
             found[i::self.pool.workers] = scores
-        return found
+        return [proxy_figures(self.setting, point, float(figure)) for point, figure in zip(points, found, strict=True)]
+
+
+def proxy_figures(chosen: Setting, point: Point, figure: float) -> dict[str, float]:
+    """What is known of an untrained point: `figure` for a quality to raise, its complement for one to lower."""
+    qualities = {name: 1.0 - figure if name in LOWERED else figure for name in chosen.goal.names - set(COSTS)}
+    return {**chosen.measures.figures(chosen.space.decode(point)), **qualities, "accuracy": figure}
 
 
 class Proxies:
@@ -229,22 +265,30 @@ class Proxies:
     Args:
         space: nothing open.
         seed: of everything drawn.
-        accuracies: gives (points,) accuracies of points.
-        energy: gives the cost of a point in pJ.
+        goal: resolved.
+        figures: gives the figures of each of several points.
     """
 
-    def __init__(self, space: SearchSpace, seed: int, accuracies: Any, energy: Any) -> None:
+    def __init__(self, space: SearchSpace, seed: int, goal: Goal,
+                 figures: Callable[[Sequence[Point]], list[dict[str, float]]]) -> None:
         self._space, self._seed = space, seed
-        self._accuracies, self._energy = accuracies, energy
+        self._goal, self._figures = goal, figures
         self._distributions: dict[str, Any] = {c.key: CategoricalDistribution(range(len(c.options)))
                                                for c in space.choices}
-        self._scores: dict[Any, tuple[float, float]] = {}
+        self._scores: dict[Any, tuple[tuple[float, ...], tuple[float, ...]]] = {}
         self.generations = self.count = 0
         self._study = self._new_study()
 
     def _new_study(self) -> optuna.Study:
-        sampler = NSGAIISampler(population_size=GENERATION, seed=self._seed + self.generations)
-        return optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = NSGAIISampler(population_size=GENERATION, seed=self._seed + self.generations,
+                                    constraints_func=self._missed if self._goal.constraints else None)
+        return optuna.create_study(directions=[StudyDirection[name.upper()] for name in self._goal.directions],
+                                   sampler=sampler)
+
+    def _missed(self, trial: optuna.trial.FrozenTrial) -> tuple[float, ...]:
+        return self._scores[point_key(trial.params)][1]
 
     def tell(self, points: Sequence[Point]) -> None:
         """Have these points among the first generation."""
@@ -262,27 +306,36 @@ class Proxies:
         points = [{name: int(value) for name, value in trial.params.items()} for trial in trials]
         new = list({key: dict(key) for key in map(point_key, points) if key not in self._scores}.values())
         if new:
-            for point, accuracy in zip(new, self._accuracies(new), strict=True):
-                self._scores[point_key(point)] = float(accuracy), self._energy(point)
+            for point, figures in zip(new, self._figures(new), strict=True):
+                self._scores[point_key(point)] = self._goal.values(figures), self._goal.violations(figures)
             self.count += len(new)
         for trial, point in zip(trials, points, strict=True):
-            self._study.tell(trial, list(self._scores[point_key(point)]))
+            self._study.tell(trial, list(self._scores[point_key(point)][0]))
         self.generations += 1
 
     def _front(self, without: set[Any] | None = None) -> list[Any]:
-        front = Front()
+        front = Front(self._goal.directions)
         names = {}
-        for key, scores in self._scores.items():
-            if not without or key not in without:
+        for key, (values, missed) in self._scores.items():
+            if (not without or key not in without) and all(value <= 0 for value in missed):
                 names[str(key)] = key
-                front.add(str(key), scores)
+                front.add(str(key), values)
         return [names[name] for name, _ in front.members()]
 
     def chosen(self, count: int, known: set[Any]) -> list[Point]:
-        """At most `count` points not known yet: the front of those, evenly along the logarithm of the cost."""
+        """At most `count` points not known yet: the front of those, evenly along the logarithm of the last objective;
+        where none keeps the constraints, those that miss them least."""
         front = self._front(known)
+        if not front:
+            near = [key for key in self._scores if key not in known]
+            return [dict(key) for key in sorted(near, key=lambda key: sum(self._scores[key][1]))[:count]]
+        if len(self._goal.objectives) == 1:  # a front of one: the best follow it
+            near = sorted((key for key, (_, missed) in self._scores.items() if key not in known
+                           and all(value <= 0 for value in missed)), key=lambda key: self._scores[key][0][0],
+                          reverse=self._goal.objectives[0].maximized)
+            return [dict(key) for key in near[:count]]
         if len(front) > count:
-            costs = np.log([self._scores[key][1] for key in front])
+            costs = np.log(np.maximum([self._scores[key][0][-1] for key in front], 1e-12))
             wanted = np.linspace(costs.max(), costs.min(), count)
             places = dict.fromkeys(int(np.abs(costs - value).argmin()) for value in wanted)
             front = [front[place] for place in places]

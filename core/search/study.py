@@ -9,7 +9,7 @@ seed gives the same candidates, also when the search was killed and resumed in b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -21,12 +21,15 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import SearchError
-from core.search.samplers import check_method, make_sampler
+from core.search.objectives import Goal
+from core.search.samplers import VIOLATIONS, check_method, make_sampler
 from core.search.space import SearchSpace
 
-DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)  # accuracy, energy
 _GIVEN_UP = "given_up"
 _CANDIDATE = "candidate"
+_PROXY, _EPOCHS = "proxy", "epochs"
+#: where Optuna's samplers look for what `violations` holds, of trials that were not told through them
+_CONSTRAINTS = "constraints"
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -42,21 +45,23 @@ class Proposal:
 
 
 class Study:
-    """Asks for points and is told their (accuracy, cost).
+    """Asks for points and is told the values of their objectives.
 
     Args:
         url: SQLAlchemy URL of the storage.
         space: the search space, nothing open.
         method: a key of `samplers.METHODS`.
         seed: of all proposals.
+        goal: what is told; none: accuracy and energy.
 
     Raises:
         SearchError: unknown method, or the storage cannot be opened.
     """
 
-    def __init__(self, url: str, space: SearchSpace, method: str, seed: int) -> None:
+    def __init__(self, url: str, space: SearchSpace, method: str, seed: int, goal: Goal | None = None) -> None:
         check_method(method)
         self._space = space
+        self._goal = goal or Goal.of()
         self._method = method
         self._seed = seed
         self._distributions: dict[str, BaseDistribution] = {
@@ -64,13 +69,16 @@ class Study:
         try:
             storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 30}} if "sqlite" in url else None)
             self._study = optuna.create_study(
-                storage=storage, study_name=f"search-{space.digest}", directions=list(DIRECTIONS),
+                storage=storage, study_name="-".join(filter(None, ("search", space.digest, self._goal.digest))),
+                directions=[StudyDirection[name.upper()] for name in self._goal.directions],
                 sampler=make_sampler("random", seed), load_if_exists=True)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
             raise SearchError("the study cannot be opened", str(error).splitlines()[0],
                               "Move study.sqlite3 out of the project; candidates are kept") from None
         self._open: dict[int, optuna.Trial] = {}
         trials = self._study.get_trials(deepcopy=False)
+        self._proxies = {(self._key(t.params), int(t.user_attrs[_EPOCHS])): dict(t.user_attrs[_PROXY])
+                         for t in trials if _PROXY in t.user_attrs}
         done = [t for t in trials if t.state == TrialState.COMPLETE or _GIVEN_UP in t.user_attrs]
         self._settled = len(done)
         self._asked = {self._key(trial.params) for trial in done}
@@ -100,7 +108,8 @@ class Study:
 
     def ask(self) -> Proposal:
         """The next point to try."""
-        self._study.sampler = make_sampler(self._method, _mixed(self._seed, self._settled))
+        self._study.sampler = make_sampler(self._method, _mixed(self._seed, self._settled + len(self._open)),
+                                           bool(self._goal.constraints), bool(self._open))
         trial = self._study.ask(self._distributions)
         if isinstance(self._study.sampler, NSGAIISampler):
             # Optuna leaves enqueued points out of the generations, so that they would never be parents
@@ -111,20 +120,44 @@ class Study:
         self._open[trial.number] = trial
         return Proposal(trial.number, values)
 
-    def tell(self, proposal: Proposal, values: tuple[float, float], candidate_id: str) -> None:
-        """Store the (accuracy, cost) of a proposal and the candidate it became."""
-        self._open.pop(proposal.number).set_user_attr(_CANDIDATE, candidate_id)
+    def tell(self, proposal: Proposal, values: tuple[float, ...], candidate_id: str,
+             violations: Sequence[float] = ()) -> None:
+        """Store the values of a proposal's objectives, by how much it misses each constraint, and its candidate."""
+        trial = self._open.pop(proposal.number)
+        trial.set_user_attr(_CANDIDATE, candidate_id)
+        trial.set_user_attr(VIOLATIONS, list(violations))
         self._study.tell(proposal.number, values=list(values))
         self._settled += 1
 
-    def add(self, point: Point, values: tuple[float, float], candidate_id: str) -> None:
+    def add(self, point: Point, values: tuple[float, ...], candidate_id: str,
+            violations: Sequence[float] = ()) -> None:
         """Store a point that was tried without being asked for, and what came of it."""
-        trial = optuna.trial.create_trial(
+        self._study.add_trial(optuna.trial.create_trial(
             params=dict(point), distributions=self._distributions, values=list(values),
-            user_attrs={_CANDIDATE: candidate_id})
-        self._study.add_trial(trial)
+            user_attrs={_CANDIDATE: candidate_id, VIOLATIONS: list(violations)},
+            system_attrs={_CONSTRAINTS: list(violations)} if violations else None))
         self._asked.add(self._key(point))
         self._settled += 1
+
+    def holds(self, point: Point) -> bool:
+        """True where a point was asked, told or given up."""
+        return self._key(point) in self._asked
+
+    def add_proxy(self, point: Point, epochs: int, figures: Mapping[str, float]) -> None:
+        """Store what a short training came to; never a result of the point."""
+        self._study.add_trial(optuna.trial.create_trial(
+            state=TrialState.PRUNED, params=dict(point), distributions=self._distributions,
+            user_attrs={_PROXY: dict(figures), _EPOCHS: epochs}))
+        self._proxies[self._key(point), epochs] = dict(figures)
+
+    def proxy(self, point: Point, epochs: int) -> dict[str, float] | None:
+        """Figures of a short training that was stored, or None."""
+        return self._proxies.get((self._key(point), epochs))
+
+    @property
+    def proxies(self) -> int:
+        """Number of short trainings that were stored."""
+        return len(self._proxies)
 
     def give_up(self, proposal: Proposal, reason: str) -> None:
         """Store that a proposal has no result and is not to be tried again."""

@@ -19,7 +19,8 @@ from core.errors import QuantiscopeError, SearchError
 from core.events import CandidateDone, Monitor, Progress
 from core.project import Project
 from core.requests import Search
-from core.search.engine import MAX_FAILURES, run_search
+from core.search.engine import run_search
+from core.search.loop import MAX_FAILURES
 from core.search.trainer import Trained
 
 OPTIONS = {"kernel": [f"quantized_bits({bits},0,alpha=1)" for bits in range(2, 9)]}
@@ -157,16 +158,16 @@ def test_a_pause_waits_and_is_not_counted(project):
     def paused():
         if len(trainer.trained) == 2 and not paused_at:
             paused_at.append(time.monotonic())
-        return bool(paused_at) and time.monotonic() - paused_at[0] < 2
+        return bool(paused_at) and time.monotonic() - paused_at[0] < 5
 
     started = time.monotonic()
-    added = run_search(project, Search(project=str(project.folder), seconds=1.5, options=OPTIONS), trainer,
+    added = run_search(project, Search(project=str(project.folder), seconds=4, options=OPTIONS), trainer,
                        Monitor(paused=paused))
     took = time.monotonic() - started
     assert len(added) > 3  # it went on after a pause longer than its budget
-    assert 3 < took < 12
+    assert 8 < took < 30
     created = [datetime.fromisoformat(c.created) for c in project.candidates()]
-    assert max((b - a).total_seconds() for a, b in pairwise(created)) > 1.9
+    assert max((b - a).total_seconds() for a, b in pairwise(created)) > 4.9
 
 
 @pytest.mark.parametrize("changes", [{"trials": None}, {"trials": 0}, {"seconds": 0.0}, {"epochs": -1},

@@ -53,13 +53,16 @@ def project(tmp_path, files):
 class InThisProcess(Pool):
     """Makes the workers' calls here, at once: the same functions without other processes."""
 
-    def __init__(self, setup, workers=0):
-        self.workers = workers or 1
+    def __init__(self, setup, workers=0, memory=0, events_bytes=0):
+        self.workers, self._setup, self._lost = workers or 1, setup, 0
         if pool._trainer is None or pool._trainer.asked_for != setup.space:
             pool._setup, pool._trainer = setup, None
             pool._ready().asked_for = setup.space
 
-    def submit(self, call, *arguments):
+    def ready(self, monitor):
+        return [pool._call("facts", ())]
+
+    def submit(self, call, *arguments, shape=None):
         future = Future()
         try:
             future.set_result(pool._call(call, arguments))
@@ -167,7 +170,7 @@ def alive(process: int) -> bool:
         return False
 
 
-def wait_for(condition, seconds=60.0):
+def wait_for(condition, seconds=300.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -183,11 +186,11 @@ def test_a_killed_worker_loses_nothing(files):
         for key, result in workers.each("train", tasks, Monitor()):
             results[key] = result
             if len(results) == 1:  # the next is under way
-                os.kill(next(iter(workers._executor._processes)), signal.SIGKILL)
+                os.kill(workers.processes[0], signal.SIGKILL)
         assert sorted(results) == [0, 1, 2]
         again = workers.all("train", [task[1] for task in tasks], Monitor())
         assert [r.evaluation for r in again] == [results[n].evaluation for n in range(3)]
-        processes = list(workers._executor._processes)
+        processes = workers.processes
     wait_for(lambda: not any(map(alive, processes)), 10)
 
 
