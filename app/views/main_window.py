@@ -26,7 +26,7 @@ from PySide6.QtWidgets import (
 )
 
 import core
-from app import actions, icons, theme
+from app import actions, icons, report_document, theme
 from app.notifications import Notification, Notifications
 from app.session import Session
 from app.settings import Settings
@@ -43,6 +43,7 @@ from app.views.settings_dialog import SettingsDialog
 from app.views.status_bar import StatusBar
 from app.views.tour import Tour
 from app.views.welcome import Welcome
+from core.errors import QuantiscopeError
 
 SIZE = (1440, 900)
 LOG_HEIGHT = 200
@@ -103,6 +104,7 @@ class MainWindow(QMainWindow):
         self.welcome.projectWanted.connect(self.choose_project)
         self.welcome.demoWanted.connect(self.open_demo)
         self.welcome.recentWanted.connect(self.open_path)
+        self.export.report.saveWanted.connect(self.save_report)
 
     def _build_log(self) -> None:
         self.log = LogView(self._session, self)
@@ -243,6 +245,24 @@ class MainWindow(QMainWindow):
         """Export with what the form says."""
         self.show_export()
         self.export.start.click()
+
+    def save_report(self) -> None:
+        """Ask where the export's report goes, and write it with the plots as they are seen."""
+        report = self.export.report.report
+        project = self._session.project
+        if report is None or project is None:
+            return
+        name, _ = QFileDialog.getSaveFileName(self, "Save report", f"{report.candidate_id}-{report.flow}.html",
+                                              "Web page (*.html);;Document (*.pdf)")
+        if not name:
+            return
+        plots = {plot.title.text(): plot.picture().png() for plot in (self.search.pareto, self.search.roc)}
+        origin = {"project": str(project.folder), "model": str(project.model_path), "data": project.data_reference}
+        text = report_document.document(report, self._session.candidates.get(report.candidate_id), origin, plots)
+        try:
+            report_document.save(Path(name), text)
+        except QuantiscopeError as error:
+            self._session.errorRaised.emit(error)
 
     def show_errors(self) -> None:
         """List what went wrong."""

@@ -17,12 +17,13 @@ from PySide6.QtWidgets import QLabel, QListWidget, QPushButton
 
 from app import theme
 from app.jobs.job import JobState
+from app.models.report_rows import DASH, ROWS
 from app.views.distribution_plot import DistributionPlot
 from app.views.export_panel import ExportPanel
 from app.views.front_items import LIVE_POINTS
 from app.views.pareto_plot import ParetoPlot
 from app.views.plot_base import LogAxis
-from app.views.report_view import DASH, ROWS, ReportView
+from app.views.report_view import ReportView
 from app.views.roc_plot import RocPlot
 from app.views.search_panel import SearchPanel
 from core.errors import ProjectError, ToolFailedError
