@@ -291,6 +291,24 @@ def demo(headless: Annotated[bool, typer.Option("--headless", help="Do the whole
 
 
 @cli.command()
+def verify(project: ProjectFolder,
+           candidate: Annotated[list[str] | None, typer.Option(help="A candidate's id; repeat. None: all.")] = None,
+           front: Annotated[bool, typer.Option("--front", help="Those of the Pareto front.")] = False,
+           json: Json = False) -> None:
+    """Compute candidates again from their weights and recipes; exit code 1 where metrics or costs disagree."""
+    with console.output(json) as out:
+        found = console.run(requests.Verify(project=str(project), candidates=candidate or [], front=front), out)
+        out.result(found, lambda: console.verification_table(found))
+        wrong = [verdict for verdict in found.candidates if not verdict.agrees]
+        if wrong:
+            first = wrong[0].differences[0]
+            print(f"{len(wrong)} of {len(found.candidates)} candidates disagree with what is stored, first"
+                  f" {wrong[0].candidate_id}: {first.figure} is {first.found}, stored is {first.stored}.",
+                  file=sys.stderr)
+            raise typer.Exit(1)
+
+
+@cli.command()
 def gui(project: Annotated[Path | None, typer.Argument(help="A project folder to open.")] = None) -> None:
     """Open the window."""
     _open_window(project=project)

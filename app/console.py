@@ -20,6 +20,7 @@ from core.errors import Cancelled, QuantiscopeError
 from core.events import Monitor
 from core.hls.report import ExportReport, SynthesisReport
 from core.model_info import ModelInfo
+from core.verify import Verification
 
 #: set to see tracebacks
 DEBUG = "QUANTISCOPE_DEBUG"
@@ -239,6 +240,17 @@ def study_table(found: dict[str, Any]) -> str:
         lines += ["", f"what matters for {name}:", table(("layer", "parameter", "share"), [
             (one["layer"], one["parameter"], f"{one['share']:.1%}") for one in shares[:10]])]
     return "\n".join(lines)
+
+
+def verification_table(found: Verification) -> str:
+    """A verdict for each candidate, and each figure that disagrees."""
+    lines = []
+    for verdict in found.candidates:
+        said = "agrees" if verdict.agrees else "DISAGREES"
+        lines.append(f"{verdict.candidate_id}: {said} in {verdict.compared} figures")
+        lines += [f"  {d.figure}: stored {d.stored}, found {d.found}" for d in verdict.differences]
+        lines += [f"  {note}" for note in verdict.notes]
+    return "\n".join(lines) or "The project has no candidates."
 
 
 def export_table(report: ExportReport) -> str:

@@ -156,4 +156,15 @@ class Calibrate(msgspec.Struct, frozen=True, tag=True):
     layers: list[str] = []
 
 
-Request = WarmUp | Evaluate | Train | Search | Export | MeasureSensitivity | RecordValues | Calibrate
+class Verify(msgspec.Struct, frozen=True, tag=True):
+    """Compute candidates again from what is stored of them. Result: Verification.
+
+    `candidates` names them; empty: those of the Pareto front where `front` is set, else all.
+    """
+
+    project: str
+    candidates: list[str] = []
+    front: bool = False
+
+
+Request = WarmUp | Evaluate | Train | Search | Export | MeasureSensitivity | RecordValues | Calibrate | Verify

@@ -30,6 +30,7 @@ from core.versions import versions
 if TYPE_CHECKING:
 
     from core.quant.training import TrainOptions
+    from core.verify import Verification
 
 
 def run(request: requests.Request, monitor: Monitor | None = None) -> Any:
@@ -223,12 +224,24 @@ def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
         return export(model, dataset.x_test[: request.events], options, directory, monitor, candidate.id)
 
 
+def _verify(request: requests.Verify, monitor: Monitor) -> Verification:
+    from core.verify import chosen, verify
+
+    with Project.open(request.project) as project:
+        candidates = chosen(project, request.candidates, request.front)
+        monitor.stage("load")
+        project.check_sources()
+        dataset = checked(project.model_path, project.data_reference)[1]
+        return verify(project, candidates, dataset, monitor)
+
+
 _JOBS: dict[type, Callable[[Any, Monitor], Any]] = {
     requests.WarmUp: _warm_up,
     requests.Evaluate: _evaluate,
     requests.Train: _train,
     requests.Search: _search,
     requests.Export: _export,
+    requests.Verify: _verify,
     requests.MeasureSensitivity: measurements.measure_sensitivity,
     requests.RecordValues: measurements.record_values,
     requests.Calibrate: measurements.calibrate,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.errors import ProjectError
 from core.files import TEMPORARY, sha256_of
 from core.npz import read_npz
 from core.project import Project
@@ -214,3 +217,222 @@ def test_that_a_project_survives_a_hundred_kills(server, project):
     print(dict(counts))
     assert counts["kills"] == 101 and counts["candidate"] >= 50 and counts["exported"] >= 3
     finish(server, project, {"search": "candidate", "export_rtl": "exported", "export_hls": "exported"})
+
+
+# -- disks, clocks, files elsewhere --------------------------------------------------------------------
+
+MOUNTS = pytest.mark.skipif(
+    os.name == "nt" or subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=False,
+                                      capture_output=True).returncode != 0,
+    reason="this system lets nobody mount a small disk in a namespace of his own")
+
+
+def adversity(case: str, *arguments: object, before: str = "", **environment: str) -> dict[str, str]:
+    """What a case of `adversity` found, after shell commands in a namespace of its own."""
+    command = [sys.executable, "-m", "tests.core.adversity", case, *map(str, arguments)]
+    if before:
+        command = ["unshare", "-rm", "sh", "-ec", f'{before}; exec "$@"', "sh", *command]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", "HERE": str(arguments[0]), **environment})
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@MOUNTS
+def test_that_a_full_disk_loses_nothing_and_is_told_in_a_sentence(tmp_path, sources):
+    found = adversity("full_disk", tmp_path, *sources, before='mount -t tmpfs -o size=3m tmpfs "$HERE"')
+    print("\n".join(f"{name}: {sentence}" for name, sentence in found.items()))
+    full = {name: sentence for name, sentence in found.items() if name.startswith("full")}
+    assert len(full) == 9
+    for sentence in full.values():
+        assert "No space left on device" in sentence or "disk is full" in sentence or "disk I/O error" in sentence
+    assert {sentence for name, sentence in found.items() if name.startswith("space")} == {"done"}
+
+
+@MOUNTS
+def test_that_a_disk_that_may_only_be_read_shows_all_and_says_why_it_keeps_nothing(tmp_path, sources):
+    from tests.core.test_project import WEIGHTS, make
+
+    with Project.create(tmp_path / "p", *sources) as project:
+        project.add_candidate(make(), WEIGHTS)
+    found = adversity("read_only", tmp_path, before='mount --bind "$HERE" "$HERE"; mount -o remount,ro,bind "$HERE"')
+    create = found.pop("create")
+    assert "cannot be made: Read-only file system" in create
+    assert len(found) == 8 and all("open for reading only: its folder cannot be written" in s for s in found.values())
+
+
+_CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+static long shift(void) {
+  long seconds = 0;
+  FILE *file = fopen(getenv("CLOCK"), "r");
+  if (file) { if (fscanf(file, "%ld", &seconds) != 1) seconds = 0; fclose(file); }
+  return seconds;
+}
+int clock_gettime(clockid_t id, struct timespec *t) {
+  static int (*real)(clockid_t, struct timespec *);
+  if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+  int found = real(id, t);
+  if (id == CLOCK_REALTIME) t->tv_sec += shift();
+  return found;
+}
+"""
+
+
+@POSIX
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("gcc"), reason="a clock is put in by the loader")
+def test_that_a_clock_that_is_put_back_loses_nothing(tmp_path, sources):
+    (tmp_path / "clock.c").write_text(_CLOCK)
+    (tmp_path / "shift").write_text("0")
+    library = tmp_path / "clock.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "clock.c", "-ldl"], check=True)
+    found = adversity("backwards", tmp_path, *sources, LD_PRELOAD=str(library), CLOCK=str(tmp_path / "shift"))
+    assert len(found) == 6 and set(found.values()) == {"done"}
+
+
+def test_that_a_source_that_was_moved_or_changed_is_named_and_nothing_is_lost(tmp_path, sources):
+    from core import requests, workflows
+    from tests.core.test_project import WEIGHTS, make
+
+    model, data = (Path(shutil.copy(source, tmp_path)) for source in sources)
+    with Project.create(tmp_path / "p", model, data, copy_model=False) as project:
+        stored = project.add_candidate(make(), WEIGHTS)
+    request = requests.Search(project=str(project.folder), trials=1)
+    for path in (model, data):
+        original = path.read_bytes()
+        path.rename(path.with_name("elsewhere"))
+        with pytest.raises(ProjectError, match=re.escape(path.name)) as caught:
+            workflows.run(request)
+        assert "\n" not in str(caught.value) and caught.value.remedy
+        path.write_bytes(original + b" ")
+        with pytest.raises(ProjectError, match="changed since"):
+            workflows.run(request)
+        with Project.open(project.folder) as again:
+            assert again.candidates() == [stored] and not again.read_only
+        path.write_bytes(original)
+    with Project.open(project.folder) as again:
+        again.check_sources()
+
+
+# -- schemas ---------------------------------------------------------------------------------------------
+
+SCHEMA_1 = Path(__file__).parent / "fixtures" / "schema1"
+
+
+def copy_of_schema_1(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SCHEMA_1, tmp_path / "old.qscope"))
+
+
+def test_that_a_project_of_schema_1_is_migrated_with_all_it_holds(tmp_path):
+    folder = copy_of_schema_1(tmp_path)
+    with Project.open(folder) as project:
+        candidates = project.candidates()
+        assert [c.id for c in candidates] == ["c0001", "c0002"] and project.notes == []
+        assert project.settings == {"plots": ["energy"], "note": "écrit avant"}
+        assert project.recipe == candidates[1].recipe
+        assert project.float_evaluation.accuracy > 0.75 and len(project.exports()) == 1
+        for candidate in candidates:
+            assert candidate.hashes["weights.npz"] == sha256_of(project.weights_path(candidate.id))
+            assert candidate.hashes["model"] == sha256_of(project.model_path)
+            assert candidate.evaluation.roc and candidate.costs.energy_pj > 0 and candidate.seed == 0
+        project.check_sources()
+    assert json.loads((folder / "project.json").read_text())["schema_version"] == 2
+    assert (folder / "project.json.schema1").read_bytes() == (SCHEMA_1 / "project.json").read_bytes()
+    with Project.open(folder) as again:
+        assert again.candidates() == candidates
+
+
+def test_that_a_migration_that_is_interrupted_is_done_again(tmp_path, monkeypatch):
+    from core import project_files
+
+    folder = copy_of_schema_1(tmp_path)
+    real, left = project_files.write_atomically, [0]
+
+    def dies_later(path: Path, data: bytes) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(path, data)
+
+    monkeypatch.setattr(project_files, "write_atomically", dies_later)
+    for writes in range(2):  # fewer than the two candidates, the copy and project.json take in all these runs
+        left[0] = writes
+        with pytest.raises(KeyboardInterrupt):
+            Project.open(folder)
+        assert json.loads((folder / "project.json").read_text())["schema_version"] == 1
+    monkeypatch.undo()
+    with Project.open(folder) as project:
+        assert all(candidate.hashes for candidate in project.candidates()) and len(project.candidates()) == 2
+
+
+def test_that_a_project_of_schema_1_that_cannot_be_written_is_read_all_the_same(tmp_path, monkeypatch):
+    folder = copy_of_schema_1(tmp_path)
+    monkeypatch.setattr("core.files.FolderLock.acquire", lambda self: False)
+    project = Project.open(folder)
+    assert project.read_only and len(project.candidates()) == 2
+    assert (folder / "project.json").read_bytes() == (SCHEMA_1 / "project.json").read_bytes()
+
+
+def test_that_a_newer_schema_is_refused_and_a_newer_candidate_left_out(tmp_path):
+    folder = copy_of_schema_1(tmp_path)
+    metrics = folder / "candidates" / "c0002" / "metrics.json"
+    metrics.write_text(json.dumps({**json.loads(metrics.read_text()), "schema_version": 99}))
+    with Project.open(folder) as project:
+        assert [c.id for c in project.candidates()] == ["c0001"]
+        assert "c0002" in project.notes[0] and "newer Quantiscope" in project.notes[0]
+    described = json.loads((folder / "project.json").read_text())
+    (folder / "project.json").write_text(json.dumps({**described, "schema_version": 99}))
+    with pytest.raises(ProjectError, match="newer Quantiscope"):
+        Project.open(folder)
+    assert json.loads((folder / "project.json").read_text())["schema_version"] == 99
+
+
+# -- links -----------------------------------------------------------------------------------------------
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["lock", "study.sqlite3", "candidates", "exports", "checkpoints", "float"])
+def test_that_a_project_with_a_link_out_of_it_is_refused_and_the_target_untouched(tmp_path, name):
+    folder = copy_of_schema_1(tmp_path)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / ".tmp-precious").write_text("mine")
+    target = outside if name in ("candidates", "exports", "checkpoints", "float") else outside / ".tmp-precious"
+    shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(target)
+    with pytest.raises(ProjectError, match="is a link"):
+        Project.open(folder)
+    assert (outside / ".tmp-precious").read_text() == "mine"
+    assert [path.name for path in outside.iterdir()] == [".tmp-precious"]
+
+
+@POSIX
+def test_that_what_a_link_or_pipe_stands_for_is_neither_read_nor_written(tmp_path):
+    folder = copy_of_schema_1(tmp_path)
+    outside = tmp_path / "outside"
+    shutil.move(folder / "candidates" / "c0002", outside)
+    (folder / "candidates" / "c0002").symlink_to(outside)
+    (folder / "exports" / "c0001-rtl").mkdir()
+    (folder / "exports" / "c0001-rtl" / "src").symlink_to(tmp_path)
+    os.link(outside / "recipe.json", folder / "lock")
+    with Project.open(folder) as project:
+        assert not project.read_only
+        assert [c.id for c in project.candidates()] == ["c0001"] and "is a link" in project.notes[0]
+        with pytest.raises(ProjectError, match="leads out of the project"):
+            project.prepared_export("c0001", "rtl")
+    assert (outside / "recipe.json").read_bytes() == (SCHEMA_1 / "candidates" / "c0002" / "recipe.json").read_bytes()
+    described = json.loads((folder / "project.json").read_text())
+    os.mkfifo(folder / "pipe")
+    (folder / "project.json").write_text(json.dumps({**described, "data": str(folder / "pipe")}))
+    with Project.open(folder) as project, pytest.raises(ProjectError, match="not a regular file"):
+        project.check_sources()
+    (folder / "project.json").unlink()
+    os.mkfifo(folder / "project.json")
+    with pytest.raises(ProjectError, match="not a regular file"):
+        Project.open(folder)
