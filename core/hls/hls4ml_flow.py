@@ -1,4 +1,4 @@
-"""The HLS project: written by hls4ml for Vitis, compiled with g++ and run on events."""
+"""The HLS project: written by hls4ml, compiled with g++ and run on events."""
 
 from __future__ import annotations
 
@@ -8,71 +8,154 @@ import io
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from core.errors import ExportError
 from core.events import Monitor
 from core.hls import emulator
+from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.launcher import run_tool
-from core.hls.network import logits_model, read_network, refuse_looked_up
+from core.hls.network import logits_model, read_network
+from core.hls.parts import DEFAULT_PART
 from core.hls.tools import require
 
 PROJECT = "quantiscope_hls"
 
 
-def write_project(model: Any, directory: Path, part: str, clock_ns: float, monitor: Monitor) -> Any:
-    """Convert a quantized Keras model (its softmax left out) and write the Vitis project into `directory`.
+def check(model: Any, options: Hls4mlOptions | None = None) -> None:
+    """Raise ExportError, by the layer's name, for what this flow cannot export exactly."""
+    options = options or Hls4mlOptions()
+    options.check()
+    read_network(model)
+    options.check_layers([layer.name for layer in model.layers])
 
-    Returns hls4ml's model graph.
+
+def convert(model: Any, directory: Path, part: str = DEFAULT_PART, clock_ns: float = 5.0,
+            monitor: Monitor | None = None, options: Hls4mlOptions | None = None,
+            testbench: tuple[Path, Path] | None = None) -> Any:
+    """hls4ml's graph of a quantized model, every type derived; nothing is written.
+
+    Args:
+        directory: where `graph.write()` would write to.
+        testbench: .npy files of events and of the outputs expected.
 
     Raises:
         ExportError: a layer cannot be exported exactly, or hls4ml refuses it.
         ToolMissingError: hls4ml is missing.
     """
     require("hls4ml")
-    check(model)
+    options, monitor = options or Hls4mlOptions(), monitor or Monitor()
+    check(model, options)
     import hls4ml
 
-    import core.hls.handlers  # noqa: F401  registers our layers
+    exported = exported_model(model, options)
+    _refuse_unknown(exported, options)
+    _mend_numpy()
+    with _said(monitor), _mended(), _errors(options):
+        return hls4ml.converters.convert_from_keras_model(
+            exported, output_dir=str(directory), project_name=PROJECT, backend=options.backend, bit_exact=True,
+            hls_config=_config(exported, options), io_type=options.io_type, clock_period=clock_ns,
+            allow_da_fallback=False, allow_v2_fallback=False, **_target(options, part),
+            **({"input_data_tb": str(testbench[0]), "output_data_tb": str(testbench[1])} if testbench else {}))
 
-    exported, _ = logits_model(model)
-    _refuse_unknown(exported)
-    if not hasattr(np, "product"):
-        np.product = np.prod  # type: ignore[attr-defined]  # hls4ml 1.3.0 still calls the name numpy 2.4 dropped
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(said), _kept_types():
-            config = {"Model": {"Precision": "fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency"}}
-            graph = hls4ml.converters.convert_from_keras_model(
-                exported, hls_config=config, output_dir=str(directory), project_name=PROJECT, backend="Vitis",
-                part=part, clock_period=clock_ns, io_type="io_parallel", bit_exact=True)
-            graph.write()
-    except Exception as error:
-        raise ExportError("hls4ml cannot convert this model", f"{type(error).__name__}: {error}",
-                          "Use the RTL flow, or other quantizers for the layer named") from error
-    finally:
-        for line in said.getvalue().splitlines():
-            monitor.log(line, "debug", "hls4ml")
+
+def write_project(model: Any, directory: Path, part: str, clock_ns: float, monitor: Monitor,
+                  options: Hls4mlOptions | None = None, testbench: tuple[Path, Path] | None = None) -> Any:
+    """Convert a quantized Keras model and write the project into `directory`; see `convert`. Returns the graph."""
+    graph = convert(model, directory, part, clock_ns, monitor, options, testbench)
+    with _said(monitor), _mended(), _errors(options or Hls4mlOptions()):
+        graph.write()
     return graph
 
 
-def check(model: Any) -> None:
-    """Raise ExportError, by the layer's name, for what this flow cannot export exactly."""
-    refuse_looked_up(read_network(model))
+def exported_model(model: Any, options: Hls4mlOptions) -> Any:
+    """What is handed to hls4ml: without its softmax, or with one that hls4ml knows."""
+    logits, softmax = logits_model(model)
+    if not softmax or options.softmax == "strip":
+        return logits
+    return keras.Model(logits.inputs, keras.layers.Softmax(name="softmax")(logits.outputs[0]), name=model.name)
 
 
-def _refuse_unknown(model: Any) -> None:
-    """Raise ExportError for a layer that hls4ml has no handler for: what it falls back to is not exact."""
-    from hls4ml.converters.keras_v3._base import registry
+def _config(model: Any, options: Hls4mlOptions) -> dict[str, Any]:
+    from hls4ml.converters.keras_v3_to_hls import parse_keras_v3_model
+
+    layers, *_ = parse_keras_v3_model(model, allow_da_fallback=False, allow_v2_fallback=False)
+    style = {} if options.pipeline == "auto" else {"PipelineStyle": options.pipeline}
+    named = {}
+    for entry in layers:
+        strategy, reuse = options.of_layer(str(entry.get("of", entry["name"])))
+        if entry["class_name"] == "Softmax":
+            strategy, reuse = "argmax" if options.softmax == "argmax" else "stable", 1
+        elif strategy == "distributed_arithmetic" and entry["class_name"] not in ("Dense", "Conv1D", "Conv2D"):
+            strategy = "Latency"
+        named[entry["name"]] = {"Strategy": strategy, "ReuseFactor": reuse}
+        if entry["class_name"] == "Softmax":
+            named[entry["name"]] |= {"Implementation": strategy}
+    return {"Model": {"Precision": "fixed<16,6>", "ReuseFactor": options.reuse_factor, "Strategy": "Latency", **style},
+            "LayerName": named}
+
+
+def _target(options: Hls4mlOptions, part: str) -> dict[str, Any]:
+    backend = options.target
+    chosen: dict[str, Any] = {"part": options.part_of(part)}
+    if backend.boards:
+        chosen = {"board": options.board or backend.boards[0]}
+    if options.clock_uncertainty and backend.vendor == "AMD":
+        chosen["clock_uncertainty"] = options.clock_uncertainty
+    return chosen
+
+
+@contextlib.contextmanager
+def _errors(options: Hls4mlOptions) -> Iterator[None]:
+    try:
+        yield
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(f"hls4ml's {options.backend} backend cannot convert this model",
+                          f"{type(error).__name__}: {error}".splitlines()[0],
+                          "Use the RTL flow, or other quantizers for the layer named") from error
+
+
+@contextlib.contextmanager
+def _said(monitor: Monitor) -> Iterator[None]:
+    """What hls4ml prints goes to the log."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            yield
+    finally:
+        for line in [*said.getvalue().splitlines(), *(str(warning.message) for warning in warned)]:
+            monitor.log(line, "debug", "hls4ml")
+
+
+def _mend_numpy() -> None:
+    if not hasattr(np, "product"):
+        np.product = np.prod  # type: ignore[attr-defined]  # hls4ml 1.3.0 still calls the name numpy 2.4 dropped
+
+
+def _refuse_unknown(model: Any, options: Hls4mlOptions) -> None:
+    """Raise ExportError for a layer that hls4ml has no exact handler for."""
+    from core.hls.handlers import known
 
     for layer in model.layers:
-        if f"{type(layer).__module__}.{type(layer).__name__}" not in registry:
+        if not known(layer) and not isinstance(layer, keras.layers.Softmax):
             raise ExportError(f"layer {layer.name!r} ({type(layer).__name__}) has no exact form in hls4ml",
                               remedy="Use the RTL flow, or take the layer out of the model")
+
+
+@contextlib.contextmanager
+def _mended() -> Iterator[None]:
+    """hls4ml with the mends below, for as long as it converts and writes."""
+    with _kept_types():
+        yield
 
 
 @contextlib.contextmanager
@@ -140,3 +223,28 @@ def tensor_types(graph: Any) -> list[dict[str, str]]:
             if hasattr(layer, "types") else {}
         rows.append({"layer": layer.name, "class": type(layer).__name__, **types})
     return rows
+
+
+def hls4ml_mismatches(model: Any, events: np.ndarray, options: Hls4mlOptions | None = None,
+                      directory: Path | None = None, quick: bool = True) -> int:
+    """Values of the g++ emulation that differ from Keras in float64, on unquantized events (events, ...).
+
+    Args:
+        directory: where the project is kept; None: in a temporary folder.
+        quick: compile without optimization, which is several times faster for few events; computes the same.
+
+    Raises:
+        ExportError: the model cannot be exported exactly by this flow: see the reason.
+    """
+    from core.quant.evaluation import predict
+
+    options = options or Hls4mlOptions()
+    wanted = predict(logits_model(model)[0], events, "float64").reshape(len(events), -1)
+    with tempfile.TemporaryDirectory(prefix="quantiscope-hls4ml-") as scratch:
+        folder = directory or Path(scratch)
+        graph = write_project(model, folder, DEFAULT_PART, 5.0, Monitor(), options)
+        if quick:
+            script = folder / "build_lib.sh"
+            script.write_text(script.read_text().replace("-O3", "-O0"))
+        found = emulate(graph, folder, np.asarray(events).reshape(len(events), -1), Monitor())
+    return int((found.reshape(wanted.shape) != wanted).sum())

@@ -82,7 +82,7 @@ def read_network(model: keras.Model) -> Network:
     exported, softmax = logits_model(model)
     nodes = []
     for layer in exported.layers:
-        nodes += _nodes(layer, _inbound(exported, layer))
+        nodes += layer_nodes(layer, _inbound(exported, layer))
     return Network(tuple(nodes), exported.outputs[0]._keras_history.operation.name, softmax)
 
 
@@ -108,7 +108,7 @@ def _inbound(model: keras.Model, layer: keras.Layer) -> tuple[str, ...]:
     return ()
 
 
-def _nodes(layer: keras.Layer, inbound: tuple[str, ...]) -> list[Node]:
+def layer_nodes(layer: keras.Layer, inbound: tuple[str, ...]) -> list[Node]:
     """The steps of one layer; the last has the layer's name."""
     from core.hls.network_recurrent import recurrent_nodes
     from core.hls.network_windows import windowed_nodes

@@ -30,7 +30,7 @@ Values = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class _Form:
+class Form:
     """A function on its input's values from `low` to `high` in `step`, all that it takes to build it.
 
     Values `xs` ascend; `ys` are the function's. `dropped` low bits are held in one; `sticky` tells whether that one
@@ -58,14 +58,14 @@ def looked_up(element: Any, function: Values, key: object, known: dict[object, A
         return constant(float(_results(function, np.array([element.low]), name)[0]), element)
     place = (key, element.low, element.high, element.step)
     if place not in known:
-        known[place] = _form(function, *place[1:], name)
+        known[place] = form_of(function, *place[1:], name)
     form = known[place]
     if len(form.xs) == 1:
         return constant(float(form.ys[0]), element)
     return _built(element.max_of(float(form.xs[0])).min_of(float(form.xs[-1])), form, name)
 
 
-def _form(function: Values, low: float, high: float, step: float, name: str) -> _Form:
+def form_of(function: Values, low: float, high: float, step: float, name: str) -> Form:
     count = round((high - low) / step) + 1
     if count > 2**MOST_BITS:
         raise ExportError(f"the values at the end of layer {name!r} have more than {MOST_BITS} bits to be looked up",
@@ -74,12 +74,12 @@ def _form(function: Values, low: float, high: float, step: float, name: str) -> 
     ys = _results(function, xs, name)
     changes = np.flatnonzero(np.diff(ys))
     if not len(changes):
-        return _Form(xs[:1], ys[:1], 0, False)
+        return Form(xs[:1], ys[:1], 0, False)
     kept = slice(int(changes[0]), int(changes[-1]) + 2)
     whole = np.rint(xs / step).astype(np.int64)
     dropped = int(min(_twos(np.stack([whole[changes], whole[changes + 1]])).max(axis=0)))
     behind = (whole[changes] % 2**dropped == 0).any() and dropped > 0
-    return _Form(xs[kept], ys[kept], dropped, bool(behind))
+    return Form(xs[kept], ys[kept], dropped, bool(behind))
 
 
 def _results(function: Values, xs: np.ndarray, name: str) -> np.ndarray:
@@ -105,7 +105,7 @@ def _twos(whole: np.ndarray) -> np.ndarray:
     return np.log2(lowest.astype(np.float64)).astype(np.int64)
 
 
-def _built(element: Any, form: _Form, name: str) -> Any:
+def _built(element: Any, form: Form, name: str) -> Any:
     """The logic on an element that is cut off to the form's values."""
     step = element.step
     cells = int(np.floor(form.xs[-1] / (step * 2**form.dropped)) - np.floor(form.xs[0] / (step * 2**form.dropped))) + 1
@@ -122,7 +122,7 @@ def _built(element: Any, form: _Form, name: str) -> Any:
                       f"more than {2**LARGE_BITS} are not built", _REMEDY)
 
 
-def _coarse_table(element: Any, form: _Form) -> Any:
+def _coarse_table(element: Any, form: Form) -> Any:
     """A table addressed by the high bits and, where it matters, by whether any of the low ones is set."""
     step = element.step * 2**form.dropped
     signed, integer, fraction = (int(n) for n in element.kif)
@@ -142,7 +142,7 @@ def _coarse_table(element: Any, form: _Form) -> Any:
     return key.lookup(form.ys[np.clip(place, 0, len(form.ys) - 1)])
 
 
-def _compared(element: Any, form: _Form) -> Any:
+def _compared(element: Any, form: Form) -> Any:
     """The lowest value and, at each change, the difference where the input has reached it."""
     total: Any = None
     for place in np.flatnonzero(np.diff(form.ys)):

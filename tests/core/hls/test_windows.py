@@ -10,7 +10,6 @@ import pytest
 
 from core.errors import ExportError
 from core.events import Monitor
-from core.hls import hls4ml_flow
 from core.hls.export import ExportOptions, export
 from core.hls.network import logits_model, read_network
 from core.hls.rtl_alkaid import trace_network
@@ -92,11 +91,3 @@ def test_a_picture_network_is_exact_as_cpp_and_as_rtl(tmp_path: Path) -> None:
     report = export(built, events_for(built, 400), options, tmp_path / "out", Monitor())
     assert report.exactness.mismatches == 0
     assert [check.values for check in report.exactness.flows.values()] == [1200, 1200]
-
-
-@pytest.mark.parametrize("name", ["SeparableConv2D", "EinsumDense", "Conv2DTranspose"])
-def test_what_hls4ml_would_guess_at_is_refused(name: str, tmp_path: Path) -> None:
-    model = quantize(sample(name), Recipe(input=SOURCE, layers={
-        "tested": LayerRecipe(quantizers=dict.fromkeys((*SAMPLES[name][2], "output"), WEIGHT))}))
-    with pytest.raises(ExportError, match=r"no exact form in hls4ml.*RTL flow"):
-        hls4ml_flow.write_project(model, tmp_path, "xcvu9p-flgb2104-2L-e", 5.0, Monitor())
