@@ -102,7 +102,7 @@ def changes(session: Session, keys: Iterable[Key], name: str, value: Value) -> d
             default = KINDS[spec.kind][name]
             kept = int(value) if isinstance(value, bool) and not isinstance(default, bool) else value
             found[key] = str(spec.replace(**{name: kept}))
-    return found
+    return {key: text for key, text in found.items() if text != (session.quantizer(*key) or "")}
 
 
 def _of_kind(text: str | None, kind: str) -> str:

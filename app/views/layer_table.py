@@ -105,7 +105,10 @@ class LayerTable(QTableView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter edits; all else as in any table."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers():
+        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers()
+        if enter and self.state() == QAbstractItemView.State.EditingState:
+            event.accept()  # the editor of a number lets it through before it closes
+        elif enter:
             self.edit(self.currentIndex())
         elif event.text() and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             event.ignore()  # a shortcut of the window, not the first letter of a quantizer

@@ -210,7 +210,8 @@ class QuantizerForm(QScrollArea):
             self._layers.rejected.emit(error)
             self.refresh()
             return
-        self._layers.set_quantizers(changes, step=f"form {self._steps} {name}")
+        if changes:
+            self._layers.set_quantizers(changes, step=f"form {self._steps} {name}")
 
 
 def _shown(value: Value) -> str:

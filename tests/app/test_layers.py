@@ -1,0 +1,458 @@
+"""The Layers page through real clicks and keys, on a real session whose jobs this test plays itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QSpinBox
+
+from app import theme
+from app.models.layer_table import DETAIL_ROLE, KEY_ROLE
+from app.views.layers_page import LayersPage
+from core.candidate import Candidate, Evaluation
+from core.dataset import load_dataset
+from core.energy import accumulator
+from core.energy.settings import corrected
+from core.events import Progress
+from core.model_io import read_weights
+from core.project import Project
+from core.quant.edits import SPARSITY, UNITS
+from core.quant.measures import Recorded, Sensitivity
+from core.quant.quantizers import Quantizer
+from core.quant.recipe import uniform
+from core.requests import Calibrate, Evaluate, MeasureSensitivity, RecordValues
+
+CONTROL = Qt.KeyboardModifier.ControlModifier
+
+
+@pytest.fixture
+def page(qtbot, played):
+    made = LayersPage(played)
+    qtbot.addWidget(made)
+    made.resize(1400, 820)
+    made.show()
+    qtbot.waitExposed(made)
+    made.activateWindow()
+    qtbot.waitUntil(lambda: bool(played.analysis.effective.tensors), timeout=3000)
+    yield made
+    theme.manager().set_mode("light")
+
+
+def cell(page, layer: str, parameter: str):
+    shown = page.table.shown
+    for row in range(shown.rowCount()):
+        for column in range(shown.columnCount()):
+            if shown.index(row, column).data(KEY_ROLE) == (layer, parameter):
+                return shown.index(row, column)
+    raise AssertionError(f"no cell for {parameter} of {layer}")
+
+
+def column(page, title: str) -> int:
+    return [known.title for known in page.table.layers.columns].index(title)
+
+
+def choose(page, *keys) -> None:
+    """Click the first cell, then the others with Ctrl."""
+    table = page.table
+    for number, key in enumerate(keys):
+        index = cell(page, *key)
+        table.scrollTo(index)
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton,
+                         CONTROL if number else Qt.KeyboardModifier.NoModifier, table.visualRect(index).center())
+    table.setFocus()
+    assert {index.data(KEY_ROLE) for index in table.selectedIndexes()} == set(keys)
+
+
+def field(page, name: str, kind=QSpinBox):
+    found = page.form.findChild(kind, f"field_{name}")
+    assert found is not None, name
+    return found
+
+
+def settle(page, played) -> None:
+    """Let the precisions follow the last edit."""
+    QTest.qWait(20)
+
+
+# -- what is shown -----------------------------------------------------------------------------------
+
+
+def test_accumulators_are_those_of_the_exact_check(page, played):
+    recipe, weights = played.recipe, read_weights(played.project.model_path)
+    quantized = {layer: {p: Quantizer(recipe.spec(layer, p))(v) for p, v in held.items()}
+                 for layer, held in weights.items()}
+    checks = {c.name: c for c in accumulator.check(played.info, recipe, quantized, corrected())}
+    assert set(checks) == {"fc1", "fc2", "fc3", "output"}
+    layers = page.table.layers
+    for name, check in checks.items():
+        index = layers.index(layers.row_of(name), column(page, "Accumulator"))
+        assert index.data() == f"ap_fixed<{check.given_bits},{check.given_integer + 1}>"
+        assert index.data(DETAIL_ROLE) == f"\u2713 fits, {check.spare_bits} spare"
+        assert "exact for these weights" in index.data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_an_accumulator_that_cuts_bits_is_marked_and_coloured(page, played):
+    layers = page.table.layers
+    index = layers.index(layers.row_of("fc1"), column(page, "Accumulator"))
+    played.apply_preset(next(p.recipe for p in played.presets() if p.title == "QE quantizers"))
+    settle(page, played)
+    assert layers.sums("fc1")[0].lost_fraction > 0
+    assert index.data(DETAIL_ROLE) == f"\u26a0 cuts {layers.sums('fc1')[0].lost_fraction} fraction bits"
+    assert index.data(Qt.ItemDataRole.ForegroundRole).name() == theme.tokens().warning
+
+
+def test_every_tensor_says_its_precision_and_where_it_came_from(page, played):
+    def detail(layer, parameter):
+        settle(page, played)
+        return cell(page, layer, parameter).data(DETAIL_ROLE)
+
+    assert detail("fc2", "kernel") == "ap_fixed<6,1> \u00b7 default"
+    assert detail("fc2", "output").endswith("inherited")
+    assert cell(page, "fc2", "output").data() == "unrounded"
+    played.set_quantizers({("fc2", "kernel"): "ternary()"})
+    assert detail("fc2", "kernel") == "\u22121/0/1 \u00d7 2^n, 2 bit \u00b7 set"
+    played.set_quantizers({("fc2", "bias"): None})
+    assert detail("fc2", "bias") == "float32 \u00b7 set"
+    played.apply_preset(uniform(played.info, 4))
+    assert detail("fc2", "kernel") == "ap_fixed<4,1> \u00b7 preset"
+    assert "preset: Q4" in cell(page, "fc2", "kernel").data(Qt.ItemDataRole.ToolTipRole)
+    found = Candidate(id="c0007", recipe=uniform(played.info, 5), evaluation=evaluation("accuracy", 0.7),
+                      costs=played.report.costs)
+    played.candidates["c0007"] = found
+    played.apply_candidate("c0007")
+    assert detail("fc2", "kernel") == "ap_fixed<5,1> \u00b7 search"
+    for _ in range(4):
+        played.undo_stack.undo()
+    assert detail("fc2", "kernel") == "ap_fixed<6,1> \u00b7 default"
+
+
+def test_origins_are_found_again_unless_the_recipe_changed_elsewhere(page, played):
+    folder = played.project.folder
+    played.set_quantizers({("fc1", "kernel"): "quantized_bits(5,0,alpha=1)", ("fc2", "kernel"): "binary()"})
+    assert played.open_project(folder)
+    assert {key: origin.kind for key, origin in played.origins.items()} == {
+        ("fc1", "kernel"): "set", ("fc2", "kernel"): "set"}
+    recipe = played.recipe.with_quantizer("fc2", "kernel", "ternary()")
+    played.close()
+    with Project.open(folder) as project:
+        project.save_recipe(recipe)
+    assert played.open_project(folder)
+    assert set(played.origins) == {("fc1", "kernel")}
+
+
+@pytest.mark.parametrize(("metric", "title", "figure", "remark"), [
+    ("accuracy", "Accuracy without training", "71.25 %", "\u22121.00 points against float"),
+    ("AUC", "AUC without training", "0.7125", "\u22120.0100 against float"),
+    ("R2", "R\u00b2 without training", "0.7125", "\u22120.0100 against float")])
+def test_cards_name_the_figure_of_merit_of_the_task(page, played, metric, title, figure, remark):
+    played._on_float_evaluated(evaluation(metric, 0.7225))
+    answer_all(played, evaluation(metric, 0.7125))
+    texts = [page.findChild(QLabel, f"accuracy_{part}").text() for part in ("title", "figure", "remark")]
+    assert texts == [title, figure, remark]
+    assert page.findChild(QLabel, "float_title").text() == title.replace("without training", "in float")
+
+
+def answer_all(played, answer: Evaluation) -> None:
+    """Play the worker until the recipe's figure is known."""
+    while played.computing:
+        for job in played.runner.jobs:
+            if isinstance(job.request, Evaluate) and job.request.recipe is not None and not job.state.over:
+                job.succeed(answer)
+        QTest.qWait(50)
+
+
+def evaluation(metric: str, value: float) -> Evaluation:
+    return Evaluation(kind="post-training", events=100, accuracy=value, auc={}, metric=metric)
+
+
+# -- editing -----------------------------------------------------------------------------------------
+
+
+def test_a_spin_box_turned_changes_its_argument_in_all_chosen_cells_as_one_step(page, played):
+    played.set_quantizers({("fc2", "kernel"): "quantized_bits(6,2,alpha=1)"})
+    played.undo_stack.clear()
+    choose(page, ("fc1", "kernel"), ("fc2", "kernel"), ("relu1", "output"))
+    bits = field(page, "bits")
+    bits.setFocus()
+    for _ in range(3):
+        QTest.keyClick(bits, Qt.Key.Key_Up)
+    texts = [played.recipe.text(*key) for key in (("fc1", "kernel"), ("fc2", "kernel"), ("relu1", "output"))]
+    assert texts == ["quantized_bits(9,0,alpha=1)", "quantized_bits(9,2,alpha=1)", "quantized_relu(9,0)"]
+    assert played.recipe.text("fc3", "kernel") == "quantized_bits(6,0,alpha=1)"
+    assert played.undo_stack.count() == 1 and played.undo_stack.undoText() == "set 3 quantizers"
+    integer = field(page, "integer")
+    integer.setFocus()
+    QTest.keyClick(integer, Qt.Key.Key_Up)
+    assert played.undo_stack.count() == 2
+    played.undo_stack.undo()
+    played.undo_stack.undo()
+    assert played.recipe.text("fc1", "kernel") == "quantized_bits(6,0,alpha=1)"
+    assert field(page, "bits").value() == 6
+
+
+def test_turning_back_leaves_nothing_to_undo(page, played):
+    choose(page, ("fc1", "kernel"))
+    bits = field(page, "bits")
+    bits.setFocus()
+    QTest.keyClick(bits, Qt.Key.Key_Up)
+    QTest.keyClick(bits, Qt.Key.Key_Down)
+    assert not played.undo_stack.canUndo()
+
+
+def test_boxes_and_words_of_the_form_edit_the_quantizer(page, played):
+    choose(page, ("fc3", "kernel"))
+    check = field(page, "symmetric", QCheckBox)
+    QTest.mouseClick(check, Qt.MouseButton.LeftButton, pos=QPoint(8, check.height() // 2))
+    assert played.recipe.text("fc3", "kernel") == "quantized_bits(6,0,1,alpha=1)"
+    check = field(page, "keep_negative", QCheckBox)
+    QTest.mouseClick(check, Qt.MouseButton.LeftButton, pos=QPoint(8, check.height() // 2))
+    assert played.recipe.spec("fc3", "kernel")["keep_negative"] is False
+    line = field(page, "alpha", QComboBox).lineEdit()
+    line.setFocus()
+    line.selectAll()
+    QTest.keyClicks(line, "auto_po2")
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    assert played.recipe.spec("fc3", "kernel")["alpha"] == "auto_po2"
+    line.selectAll()
+    QTest.keyClicks(line, "wide")
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    assert "cannot have alpha='wide'" in page.message.text() and page.message.isVisible()
+    assert played.recipe.spec("fc3", "kernel")["alpha"] == "auto_po2"
+    assert line.text() == "auto_po2"
+
+
+def test_another_kind_keeps_the_width_and_float_takes_the_arguments_away(page, played):
+    choose(page, ("fc2", "kernel"))
+    kind = field(page, "kind", QComboBox)
+
+    def pick(name):
+        kind.setFocus()
+        kind.setCurrentText(name)
+        kind.activated.emit(kind.currentIndex())
+
+    pick("quantized_po2")
+    assert played.recipe.text("fc2", "kernel") == "quantized_po2(6)"
+    assert set(page.form.fields) >= {"bits", "max_value"} and "integer" not in page.form.fields
+    pick("float")
+    assert played.recipe.text("fc2", "kernel") is None
+    assert not page.form.fields
+    pick("quantized_bits")
+    assert played.recipe.text("fc2", "kernel") == "quantized_bits(8,0,alpha=1)"
+
+
+def test_filling_down_by_keys(page, played):
+    choose(page, ("fc1", "kernel"), ("fc2", "kernel"), ("fc3", "kernel"))
+    played.set_quantizers({("fc1", "kernel"): "ternary()"})
+    QTest.keyClick(page.table, Qt.Key.Key_D, CONTROL)
+    assert [played.recipe.text(layer, "kernel") for layer in ("fc2", "fc3", "output")] == [
+        "ternary()", "ternary()", "quantized_bits(6,0,alpha=1)"]
+    assert played.undo_stack.undoText() == "fill 2 cells"
+    choose(page, ("output", "kernel"))
+    QTest.keyClick(page.table, Qt.Key.Key_D, CONTROL)
+    assert played.recipe.text("output", "kernel") == "ternary()"
+    assert played.undo_stack.undoText() == "set kernel of output to ternary()"
+
+
+def test_blocks_are_copied_and_pasted_with_tabs_and_repeated(page, played):
+    played.set_quantizers({("fc1", "kernel"): "binary()", ("fc1", "bias"): None})
+    choose(page, ("fc1", "kernel"), ("fc1", "bias"))
+    QTest.keyClick(page.table, Qt.Key.Key_C, CONTROL)
+    assert QGuiApplication.clipboard().text() == "binary()\tfloat"
+    played.undo_stack.clear()
+    choose(page, ("fc2", "kernel"), ("fc2", "bias"), ("fc3", "kernel"), ("fc3", "bias"))
+    QTest.keyClick(page.table, Qt.Key.Key_V, CONTROL)
+    for layer in ("fc2", "fc3"):
+        assert (played.recipe.text(layer, "kernel"), played.recipe.text(layer, "bias")) == ("binary()", None)
+    assert played.recipe.text("output", "kernel") == "quantized_bits(6,0,alpha=1)"
+    assert played.undo_stack.count() == 1 and played.undo_stack.undoText() == "paste 4 cells"
+
+
+def test_a_block_from_a_spreadsheet_with_one_bad_cell_changes_nothing(page, played):
+    before = played.recipe
+    QGuiApplication.clipboard().setText("quantized_bits(4,0,alpha=1)\tquantized_bits(4)\r\n\t\r\nternary()\tquantised(3)\r\n")
+    choose(page, ("fc1", "kernel"))
+    QTest.keyClick(page.table, Qt.Key.Key_V, CONTROL)
+    assert played.recipe == before
+    assert "quantised" in page.message.text() and page.message.isVisible()
+    QGuiApplication.clipboard().setText("quantized_bits(4,0,alpha=1)\tquantized_bits(4)\r\n\t\r\nternary()\t\r\n")
+    QTest.keyClick(page.table, Qt.Key.Key_V, CONTROL)
+    assert played.recipe.text("fc1", "bias") == "quantized_bits(4,0)"
+    assert played.recipe.text("fc2", "kernel") == "ternary()"
+    assert played.recipe.text("fc2", "bias") == "quantized_bits(6,0,alpha=1)"
+
+
+def test_units_are_edited_priced_and_need_training(qtbot, page, played):
+    energy = played.report.energy_pj
+    choose(page, ("fc1", UNITS))
+    QTest.keyClick(page.table, Qt.Key.Key_F2)
+    editor = page.table.findChild(QLineEdit, "number_editor")
+    QTest.keyClicks(editor, "0.5")
+    QTest.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: not editor.isVisible(), timeout=3000)
+    assert played.recipe.layers["fc1"].units_multiplier == 0.5
+    assert played.report.energy_pj < energy
+    assert cell(page, "fc1", UNITS).data(DETAIL_ROLE) == "32 of 64"
+    assert page.findChild(QLabel, "accuracy_remark").text() == "new units have to be trained first"
+    assert not played.computing and played.evaluation is None
+    assert played.undo_stack.undoText() == "set units multiplier of fc1 to 0.5"
+    settle(page, played)
+    assert all(check.given_bits for check in page.table.layers.sums("fc2"))
+    played.undo_stack.undo()
+    assert played.report.energy_pj == energy and played.computing
+
+
+def test_units_that_the_output_depends_on_and_nonsense_are_refused(page, played):
+    with pytest.raises(AssertionError):
+        cell(page, "output", UNITS)
+    with pytest.raises(Exception, match="cannot change"):
+        played.set_quantizers({("output", UNITS): "2"})
+    assert not page.table.layers.set_quantizers({("fc1", UNITS): "-3"})
+    assert "cannot be the units multiplier" in page.message.text()
+    assert not played.undo_stack.canUndo()
+
+
+def test_published_presets_show_what_they_change(page, played):
+    actions = {action.text(): action for action in page.preset_menu.actions()}
+    assert {"Published BF", "Published BP", "Published Q6", "QE quantizers", "QB quantizers and units"} <= set(actions)
+    assert page.table.isColumnHidden(column(page, "Sparsity"))
+    actions["Published BP"].trigger()
+    assert played.recipe.layers["fc1"].sparsity == 0.75 and not played.recipe.layers["relu1"].sparsity
+    assert not page.table.isColumnHidden(column(page, "Sparsity"))
+    assert cell(page, "fc1", SPARSITY).data() == "75%"
+    assert "does not print the share" in actions["Published BP"].toolTip()
+    actions["QE quantizers and units"].trigger()
+    assert played.recipe.layers["fc2"].units_multiplier == 0.5 and played.needs_training
+    assert played.recipe.text("fc2", "kernel") == "ternary(alpha='auto_po2')"
+    assert played.undo_stack.undoText() == "apply preset QE with units"
+
+
+# -- finding -----------------------------------------------------------------------------------------
+
+
+def test_the_filter_shows_layers_with_all_words_and_edits_reach_no_other(page, played):
+    QTest.keyClick(page.table, Qt.Key.Key_F, CONTROL)
+    assert page.filter.hasFocus()
+    QTest.keyClicks(page.filter, "dense fc")
+    shown = [page.table.shown.index(row, 0).data() for row in range(page.table.shown.rowCount())]
+    assert shown == ["fc1", "fc2", "fc3"]
+    page.table.setFocus()
+    page.table.selectAll()
+    QTest.keyClick(page.table, Qt.Key.Key_Delete)
+    assert played.recipe.text("fc2", "kernel") is None
+    assert played.recipe.text("output", "kernel") and played.recipe.text("relu1", "output")
+    page.filter.clear()
+    QTest.keyClicks(page.filter, "quantized_relu")
+    assert page.table.shown.rowCount() == 3
+    page.filter.clear()
+    assert page.table.shown.rowCount() == 9
+
+
+def test_a_click_on_a_header_sorts_and_the_third_brings_the_models_order_back(page, played):
+    header, table = page.table.horizontalHeader(), page.table
+    place = QPoint(header.sectionViewportPosition(column(page, "Energy")) + 20, header.height() // 2)
+
+    def names():
+        return [table.shown.index(row, 0).data() for row in range(table.shown.rowCount())]
+
+    own = names()
+    QTest.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    energies = {row.name: row.profile_pj for row in played.report.rows}
+    assert names() == sorted(own, key=lambda name: (energies.get(name, 0.0), own.index(name)))
+    QTest.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert names()[0] == "fc2"
+    played.set_quantizers({("fc2", "kernel"): "binary()"})
+    assert names()[0] == "fc2"  # an edit moves no row
+    QTest.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert names() == own
+
+
+def test_columns_are_hidden_and_second_lines_left_out_by_the_menu(page, played):
+    table = page.table
+    table.columns_menu.aboutToShow.emit()
+    actions = {action.objectName(): action for action in table.columns_menu.actions()}
+    assert not actions["column_layer"].isEnabled()
+    actions["column_bias"].trigger()
+    assert table.isColumnHidden(column(page, "Bias"))
+    actions["column_macs"].trigger()
+    assert not table.isColumnHidden(column(page, "MACs"))
+    high = table.rowHeight(0)
+    actions["column_details"].trigger()
+    assert not table.details and table.rowHeight(0) < high
+
+
+def test_the_graph_chooses_rows_and_follows_them(page, played):
+    graph, table = page.graph, page.table
+    assert list(graph.boxes) == played.info.layer_names
+    box = graph.boxes["fc3"]
+    graph.ensureVisible(box)
+    place = graph.mapFromScene(box.sceneBoundingRect().center())
+    QTest.mouseClick(graph.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert table.currentIndex().data(KEY_ROLE) == ("fc3", "kernel")
+    QTest.keyClick(graph, Qt.Key.Key_Down)
+    assert table.currentIndex().data(KEY_ROLE) == ("relu3", "output")
+    choose(page, ("fc1", "bias"))
+    assert graph.chosen == "fc1"
+    assert graph.boxes["fc1"].share == pytest.approx(played.report.row("fc1").profile_pj / played.report.energy_pj)
+
+
+# -- what is measured --------------------------------------------------------------------------------
+
+
+def test_sensitivities_are_measured_by_the_button_and_hold_for_that_quantizer_alone(page, played):
+    QTest.mouseClick(page.measure, Qt.MouseButton.LeftButton)
+    job = played.runner.last(MeasureSensitivity)
+    assert job.request.recipe == played.recipe
+    assert page.measure.text() == "Stop measuring"
+    job.tell(Progress("sensitivity", 3, 12))
+    assert page.measure.text() == "Stop measuring (3 of 12)"
+    text = "quantized_bits(6,0,alpha=1)"
+    job.succeed([Sensitivity("fc1", "kernel", 0.05, 0.70, text), Sensitivity("fc1", "bias", 0.01, 0.74, text),
+                 Sensitivity("fc2", "kernel", 0.025, 0.725, text),
+                 Sensitivity("", "input", 0.001, 0.74, played.recipe.input)])
+    layers, at = page.table.layers, column(page, "Sensitivity")
+    row = {name: layers.index(layers.row_of(name), at) for name in ("features", "fc1", "fc2", "fc3")}
+    assert row["fc1"].data() == "\u22125.00 %" and row["fc1"].data(DETAIL_ROLE) == "kernel"
+    assert layers.worst_share("fc2") == pytest.approx(0.5)
+    assert row["features"].data() == "\u22120.10 %" and row["fc3"].data() == "\u2013"
+    played.set_quantizers({("fc1", "kernel"): "quantized_bits(8,0,alpha=1)"})
+    assert row["fc1"].data() == "\u22121.00 %"
+    assert f"measured with {text}" in row["fc1"].data(Qt.ItemDataRole.ToolTipRole)
+    played.undo_stack.undo()
+    assert row["fc1"].data() == "\u22125.00 %"
+    assert played.open_project(played.project.folder)
+    assert played.analysis.sensitivities["features", "output"].metric_drop == 0.001
+
+
+def test_values_of_activations_are_recorded_and_their_saturation_counted(page, played):
+    choose(page, ("relu1", "output"))
+    assert "Running the float model" in page.values.findChild(QLabel, "distribution_plot_empty").text()
+    events = load_dataset("jets").x_val[:500]
+    weights = read_weights(played.project.model_path)["fc1"]
+    values = np.maximum(events @ weights["kernel"] + weights["bias"], 0).astype(np.float32).ravel()
+    played.runner.last(RecordValues).succeed(Recorded(500, {("relu1", "output"): values}))
+    top = 1 - 2.0**-6  # quantized_relu(6,0)
+    saturated = int((values > top + 2.0**-7).sum())
+    assert saturated > 1000
+    assert f"{saturated} saturate" in page.values.summary.text() and "on 500 events" in page.values.summary.text()
+    assert sum(row[2] for row in page.values.table().rows) == values.size
+    field(page, "integer").setValue(4)
+    assert " 0 saturate" in page.values.summary.text()
+    zeroed = int(((np.round(values * 4) == 0) & (values != 0)).sum())
+    assert f"{zeroed} underflow" in page.values.summary.text()
+
+
+def test_integer_bits_from_data_are_one_named_step_for_the_chosen_layers(page, played):
+    choose(page, ("relu1", "output"), ("relu2", "output"))
+    QTest.mouseClick(page.calibrate, Qt.MouseButton.LeftButton)
+    job = played.runner.last(Calibrate)
+    assert job.request.layers == ["relu1", "relu2"]
+    found = played.recipe.with_quantizer("relu1", "output", "quantized_relu(6,3)").with_quantizer(
+        "relu2", "output", "quantized_relu(6,2)")
+    job.succeed(found)
+    assert played.recipe.text("relu1", "output") == "quantized_relu(6,3)"
+    assert played.undo_stack.undoText() == "calibrate 2 cells"
+    played.undo_stack.undo()
+    assert played.recipe.text("relu1", "output") == "quantized_relu(6,0)"
