@@ -31,7 +31,7 @@ def quantize(model: keras.Model, recipe: Recipe) -> keras.Model:
     if missing:
         raise RecipeError(f"the recipe {recipe.name!r} names a layer {missing[0]!r} that the model does not have",
                           remedy="Choose a recipe made for this model")
-    built = _rebuild(model, lambda layer: _quantized_layer(layer, recipe), str(recipe.input_spec()))
+    built = _rebuild(model, lambda layer: _quantized_layer(layer, recipe), _input_options(recipe))
     copy_weights(model, built)
     return built
 
@@ -106,7 +106,13 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
         layer.set_weights([v if np.shape(v) == np.shape(c) else c for v, c in zip(values, current, strict=True)])
 
 
-def _rebuild(model: keras.Model, clone: Any, input_quantizer: str | None, dtype: str | None = None) -> keras.Model:
+def _input_options(recipe: Recipe) -> dict[str, Any]:
+    """Arguments of the quantizer behind each input."""
+    options: dict[str, Any] = {"quantizers": {OUTPUT: str(recipe.input_spec())}}
+    return {**options, "widths": {OUTPUT: recipe.input_widths}} if recipe.input_widths else options
+
+
+def _rebuild(model: keras.Model, clone: Any, inputs_as: dict[str, Any] | None, dtype: str | None = None) -> keras.Model:
     """Replay the model's graph with `clone` of each layer, quantizing its inputs."""
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
@@ -114,10 +120,10 @@ def _rebuild(model: keras.Model, clone: Any, input_quantizer: str | None, dtype:
 
     def input_of(tensor: Any) -> Any:
         history = getattr(tensor, "_keras_history", None)
-        if input_quantizer is None or history is None or not isinstance(history.operation, keras.layers.InputLayer):
+        if inputs_as is None or history is None or not isinstance(history.operation, keras.layers.InputLayer):
             return tensor
         if id(tensor) not in behind:
-            layer = QInput(name=f"{history.operation.name}_quantizer", quantizers={OUTPUT: input_quantizer})
+            layer = QInput(name=f"{history.operation.name}_quantizer", **inputs_as)
             behind[id(tensor)] = layer(tensor)
         return behind[id(tensor)]
 

@@ -44,12 +44,14 @@ class LayerRecipe(msgspec.Struct, frozen=True, kw_only=True):
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """A full assignment of quantizers for one model; layers not named stay in float.
 
-    `input` quantizes every model input. It is immutable: edits return a new Recipe.
+    `input` quantizes every model input; `input_widths`, "channel" or "weight", makes its bit widths variables of that
+    granularity, stored with the weights. It is immutable: edits return a new Recipe.
     """
 
     name: str = "unnamed"
     layers: dict[str, LayerRecipe] = {}
     input: str = DEFAULT_INPUT
+    input_widths: str = ""
     schema_version: int = SCHEMA_VERSION
 
     def spec(self, layer: str, parameter: str) -> QuantizerSpec | None:

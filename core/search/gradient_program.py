@@ -7,6 +7,7 @@ that rounds to 0 has no bits.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from core.quant.recipe import INPUT, OUTPUT, Recipe
 from core.quant.spec import QuantizerSpec, in_force, parse
 from core.search.program import Program, State, adam
 from core.search.switches import Switches
+from core.search.trim import trimmed
 from core.search.widths import Counted, Ebops, Width
 
 #: magnitude bits of the largest value of a tensor at the start
@@ -109,18 +111,27 @@ class TrainedQuantizer:
 
     def _count(self, codes: Any, fraction: Any) -> None:
         n = bit_length(codes)
-        if not self.width.of_weight:
-            n = tf.maximum(n, 1.0)  # a tensor of values keeps a bit
+        if not self.width.of_weight and not self.width.shape:
+            n = tf.maximum(n, 1.0)  # a tensor of values keeps a bit; a channel may have none
         self.magnitude = n + tf.where(n > 0, fraction - tf.stop_gradient(fraction), tf.zeros_like(n))
 
 
 def _joined(kind: str, widths: Sequence[Any]) -> Any:
-    """Widths of what a merge or pooling reads, joined as `core.search.widths.Read` says."""
+    """Widths of what a merge or pooling reads, joined as `core.search.widths.Read` says; the mean over channels."""
     if kind == "product":
-        return tf.reduce_prod(tf.stack(widths))
+        return tf.reduce_mean(functools.reduce(tf.multiply, widths))
     if kind == "largest":
-        return tf.reduce_max(tf.stack(widths))
-    return tf.add_n(widths) - (tf.reduce_min(tf.stack(widths)) if kind == "rest" else 0.0)
+        return tf.reduce_mean(functools.reduce(tf.maximum, widths))
+    least = functools.reduce(tf.minimum, widths) if kind == "rest" else 0.0
+    return tf.reduce_mean(functools.reduce(tf.add, widths) - least)
+
+
+def _met(weights: Any, read: Any) -> Any:
+    """Sum of the widths of a weight, each times that of what it reads: one, or one for each place on its axis -2."""
+    if not len(read.shape):
+        return tf.reduce_sum(weights) * read
+    axes = [axis for axis in range(len(weights.shape)) if axis != len(weights.shape) - 2]
+    return tf.reduce_sum(tf.reduce_sum(weights, axis=axes) * tf.tile(read, [weights.shape[-2] // read.shape[0]]))
 
 
 class WidthSwitches(Switches):
@@ -245,9 +256,13 @@ class GradientProgram(Program):
                  for layer in self._model.layers for v in layer.weights}
         for key, counted in self.counted(state).items():
             width = next(w for w in self._widths.widths if w.key == key)
-            if width.of_weight:
-                found["/".join(key) + "_bits"] = counted.bits(width.signed).astype(np.float32)
-                found["/".join(key) + "_integer"] = counted.integer.astype(np.float32)
+            if not width.of_weight and not width.shape:
+                continue  # its quantizer says it
+            names = ["/".join(key)] if key != INPUT else [
+                f"{layer.name}/{OUTPUT}" for layer in self._model.layers if isinstance(layer, QInput)]
+            for name in names:
+                found[f"{name}_bits"] = counted.bits(width.signed).astype(np.float32)
+                found[f"{name}_integer"] = counted.integer.astype(np.float32)
         return found
 
     # -- training ----------------------------------------------------------------------------------------
@@ -279,7 +294,7 @@ class GradientProgram(Program):
             weight = bits[term.weight] if term.weight else tf.constant(term.weight_bits)
             read = bits[term.read] if term.read else tf.constant(term.read_bits)
             each = np.asarray(np.broadcast_to(term.uses, term.shape), np.float32)
-            total += tf.reduce_sum(each * weight) * read
+            total += _met(each * weight, read)
         for key, uses in self._ebops.biases.items():
             total += uses * tf.reduce_mean(bits[key])
         for values in self._ebops.values:
@@ -324,11 +339,20 @@ class GradientProgram(Program):
             self._model.stateless_call(weights, others, inputs, training=False)
             return float(self._cost())
 
-    def counted(self, state: State) -> dict[tuple[str, str], Counted]:
-        """The widths of a measured state in whole bits."""
-        found = self._count(state)
-        return {width.key: Counted(np.rint(n).astype(int), np.rint(f).astype(int))
-                for width, (n, f) in zip(self._widths.widths, found, strict=True)}
+    def counted(self, state: State, trim: bool = True) -> dict[tuple[str, str], Counted]:
+        """The widths of a measured state in whole bits; those that change nothing are left away, if asked for."""
+        found = {width.key: Counted(np.rint(n).astype(int), np.rint(f).astype(int))
+                 for width, (n, f) in zip(self._widths.widths, self._count(state), strict=True)}
+        if not trim:
+            return found
+        weights = {id(v): value for v, value in zip(self._model.trainable_variables, state.weights, strict=False)}
+        codes = {}
+        for width in self._widths.widths:
+            if width.of_weight:
+                variable = self._model.get_layer(width.layer).weight(width.parameter)
+                value = np.asarray(weights.get(id(variable), variable))
+                codes[width.key] = np.rint(value * np.exp2(found[width.key].fraction))
+        return trimmed(self._ebops.info, self._widths.widths, found, codes)
 
     def _counted(self, state: State) -> list[tuple[Any, Any]]:
         self.traces["count"] = self.traces.get("count", 0) + 1

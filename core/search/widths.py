@@ -36,6 +36,10 @@ TRAINED = (*MULTIPLYING, "bias")
 GRANULARITIES = ("tensor", "channel", "weight")
 #: classes whose EBOPs depend on the widths of what they read, beside those with a kernel
 _READING = graph.MERGES | {"BatchNormalization"}
+#: readers for which the values they read may have a width for each channel
+_BY_CHANNEL = frozenset({"Dense", "Conv1D", "Conv2D", "DepthwiseConv2D", "BatchNormalization", *MERGED})
+#: layers that move values to other channels
+_MIXING = frozenset({"Reshape", "Permute", "RepeatVector"})
 #: a layer's second weight and what it meets
 _MET = {"pointwise": "between", "recurrent_kernel": "state"}
 _RELU, _SIGNED = "quantized_relu(8,0)", "quantized_bits(8,0,symmetric=1,alpha=1)"
@@ -113,7 +117,8 @@ def plan(info: ModelInfo, base: Recipe, granularity: str = "weight", frozen: Seq
     Args:
         info: the model.
         base: keeps what is not trained.
-        granularity: of weights: "tensor", "channel" or "weight". Values of events have one width a tensor.
+        granularity: of weights: "tensor", "channel" or "weight". Values of events have one width for each channel
+            where all that reads them can take that, one a tensor elsewhere and for "tensor".
         frozen: layers that keep the base recipe's quantizers.
 
     Raises:
@@ -121,7 +126,8 @@ def plan(info: ModelInfo, base: Recipe, granularity: str = "weight", frozen: Seq
     """
     if granularity not in GRANULARITIES:
         raise SearchError(f"there are no widths by {granularity!r}", remedy=f"Use one of: {', '.join(GRANULARITIES)}")
-    found = [Width(*INPUT, "tensor", (), True)]
+    fine = granularity != "tensor"
+    found = [_of_input(info, fine)]
     for layer in info.layers:
         if layer.name in frozen:
             continue
@@ -131,7 +137,8 @@ def plan(info: ModelInfo, base: Recipe, granularity: str = "weight", frozen: Seq
                 shape = {"tensor": (), "channel": weight.shape[-1:], "weight": weight.shape}[granularity]
                 found.append(Width(layer.name, parameter, granularity, shape, True))
         if OUTPUT in layer.quantizable and _is_read(info, layer):
-            found.append(Width(layer.name, OUTPUT, "tensor", (), not layer.is_relu))
+            channels = _channels(info, layer.name, layer.output_shape) if fine else 0
+            found.append(Width(layer.name, OUTPUT, *_values(channels), not layer.is_relu))
     if not any(width.of_weight for width in found):
         raise SearchError("there are no widths to train", "no layer that is not frozen has a kernel or bias",
                           "Unfreeze a layer")
@@ -148,20 +155,52 @@ def check_widths(request: Search, info: ModelInfo, base: Recipe) -> None:
                           remedy="Give two numbers for beta, that of the start first")
 
 
+def _values(channels: int) -> tuple[str, tuple[int, ...]]:
+    """Granularity and shape of the widths of values, with one a tensor where there are no channels."""
+    return ("channel", (channels,)) if channels else ("tensor", ())
+
+
+def _of_input(info: ModelInfo, fine: bool) -> Width:
+    inputs = [layer for layer in info.layers if layer.class_name == "InputLayer"]
+    if len(inputs) != 1 or not fine:
+        return Width(*INPUT, *_values(0), True)
+    return Width(*INPUT, *_values(_channels(info, inputs[0].name, inputs[0].output_shape)), True)
+
+
+def _channels(info: ModelInfo, name: str, shape: Sequence[int | None]) -> int:
+    """Size of the last axis of a layer's output where all readers of it can take a width for each channel, else 0."""
+    last = shape[-1] if shape else None
+    met, readers = _behind(info, name)
+    able = all(graph.base_class(layer.class_name) not in _MIXING for layer in met) and all(
+        (graph.base_class(layer.class_name) in _BY_CHANNEL or "AveragePooling" in layer.class_name)
+        and int(layer.config.get("groups", 1)) == 1 and _last_axis(layer) for layer in readers)
+    return int(last) if last and able and _last_axis(info.find(name)) else 0
+
+
+def _last_axis(layer: LayerInfo | None) -> bool:
+    """True where a layer's channels are its last axis."""
+    return layer is None or layer.config.get("data_format", "channels_last") == "channels_last"
+
+
 def _is_read(info: ModelInfo, layer: LayerInfo) -> bool:
     """True where a layer behind this one multiplies, adds or averages its output, moved or not in between."""
-    waiting, seen = [layer.name], set[str]()
+    return bool(_behind(info, layer.name)[1])
+
+
+def _behind(info: ModelInfo, name: str) -> tuple[list[LayerInfo], list[LayerInfo]]:
+    """(layers that only move a layer's output, layers behind them that compute with it)."""
+    waiting, moving, reading = [name], dict[str, LayerInfo](), dict[str, LayerInfo]()
     while waiting:
-        name = waiting.pop()
+        source = waiting.pop()
         for other in info.layers:
-            if name not in other.inbound or other.name in seen:
+            if source not in other.inbound or other.name in moving or other.name in reading:
                 continue
-            seen.add(other.name)
             if _reads(other):
-                return True
-            if graph.base_class(other.class_name) in MOVING:
+                reading[other.name] = other
+            elif graph.base_class(other.class_name) in MOVING:
+                moving[other.name] = other
                 waiting.append(other.name)
-    return False
+    return list(moving.values()), list(reading.values())
 
 
 def _reads(layer: LayerInfo) -> bool:
@@ -182,8 +221,9 @@ def start_recipe(base: Recipe, widths: Sequence[Width]) -> Recipe:
 def recipe_of(base: Recipe, widths: Sequence[Width], counted: Mapping[tuple[str, str], Counted], name: str) -> Recipe:
     """The recipe of trained widths.
 
-    A width of a tensor of values is written into its quantizer. Those of weights are variables, stored with the
-    weights; the quantizer that stands beside them names the most bits and the most integer bits among them.
+    The one width of a tensor of values is written into its quantizer. Those of channels and of weights are variables,
+    stored with the weights; the quantizer that stands beside them names the most bits and the most integer bits among
+    them.
     """
     recipe = base.renamed(name)
     for width in widths:
@@ -194,10 +234,10 @@ def recipe_of(base: Recipe, widths: Sequence[Width], counted: Mapping[tuple[str,
         text = f"quantized_bits({bits},{integer},symmetric=1,alpha=1)" if width.signed \
             else f"quantized_relu({bits},{integer})"
         if width.key == INPUT:
-            recipe = msgspec.structs.replace(recipe, input=text)
+            recipe = msgspec.structs.replace(recipe, input=text, input_widths=width.granularity if width.shape else "")
             continue
         recipe = recipe.with_quantizer(*width.key, text)
-        if width.of_weight:
+        if width.of_weight or width.shape:
             entry = recipe.layers[width.layer]
             recipe = recipe.with_layer(width.layer, msgspec.structs.replace(
                 entry, widths={**entry.widths, width.parameter: width.granularity}))
@@ -217,7 +257,7 @@ class Ebops:
     """
 
     def __init__(self, info: ModelInfo, recipe: Recipe, widths: Sequence[Width]) -> None:
-        self._info = info
+        self.info = info
         self._keys = {width.key for width in widths}
         self._nodes = graph.build(info, published())
         #: one for each weight that multiplies
@@ -277,11 +317,11 @@ class Ebops:
         any of its values, as `recipe_of` writes them.
         """
         known: dict[str, dict[str, Array]] = {
-            name: {f"{READ}_{number}" if number else READ: counted[key].magnitude.astype(float)
+            name: {f"{READ}_{number}" if number else READ: self._read(name, number, counted[key].magnitude)
                    for number, key in enumerate(keys) if key} for name, keys in self.reads.items()}
         stored = 0
         for key, found in counted.items():
-            layer = self._info.find(key[0])
+            layer = self.info.find(key[0])
             weight = layer.weight(key[1]) if layer else None
             if weight is None:
                 continue
@@ -289,8 +329,17 @@ class Ebops:
             spec = recipe.spec(*key)
             assert spec is not None
             stored += int(np.broadcast_to(found.bits(True), weight.shape).sum()) - quantizer_bits(spec) * weight.size
-        costs = price(self._info, recipe, widths=known).costs
+        costs = price(self.info, recipe, widths=known).costs
         return msgspec.structs.replace(costs, parameter_bits=costs.parameter_bits + stored)
+
+
+    def _read(self, name: str, number: int, magnitude: Array) -> Array:
+        """Widths of channels as a layer reads them: again and again where they are laid flat before it."""
+        layer = self.info.find(name)
+        bits = magnitude.astype(float)
+        if not bits.ndim or layer is None or number >= len(layer.input_shapes):
+            return bits
+        return np.tile(bits, int(layer.input_shapes[number][-1] or len(bits)) // len(bits))
 
 
 def _width(kind: DataType | None) -> float:
