@@ -22,26 +22,12 @@ import tensorflow as tf
 from core.errors import QuantiscopeError
 from core.hls.network import logits_model, read_network
 from core.hls.rtl_alkaid import trace_network
-from core.model_info import PARAMETERS
+from core.model_info import EXTRAS, PARAMETERS
 from core.model_io import load_model
 from core.quant import Recipe, predict, quantize
 from core.quant.recipe import OUTPUT, LayerRecipe
-from core.quant.samples import SAMPLES, events_for, sample
+from core.quant.samples import ON_OUTPUTS, ON_WEIGHTS, OTHERWISE, SAMPLES, SOURCE, events_for, sample
 from core.quant.spec import KINDS
-
-#: kind -> the string it is tried with on weights, and on outputs
-ON_WEIGHTS = {
-    "quantized_bits": "quantized_bits(6,1,alpha=1)", "quantized_linear": "quantized_linear(6,1,alpha=1)",
-    "binary": "binary(alpha=1)", "ternary": "ternary(alpha=1)", "stochastic_binary": "stochastic_binary(alpha=1)",
-    "stochastic_ternary": "stochastic_ternary(alpha=1)", "bernoulli": "bernoulli(alpha=1)",
-    "quantized_po2": "quantized_po2(5,2)", "quantized_ulaw": "quantized_ulaw(6,1)",
-}
-ON_OUTPUTS = {
-    **ON_WEIGHTS, "quantized_relu": "quantized_relu(6,2)", "quantized_relu_po2": "quantized_relu_po2(5)",
-    "quantized_tanh": "quantized_tanh(6)", "quantized_sigmoid": "quantized_sigmoid(6)",
-    "quantized_hswish": "quantized_hswish(6,2)",
-}
-SOURCE = "quantized_bits(8,3,alpha=1)"
 
 
 def quantized(name: str, texts: dict[str, str]) -> keras.Model:
@@ -101,11 +87,12 @@ def rows() -> list[list[str]]:
     table = []
     for name in SAMPLES:
         held = [p for p in SAMPLES[name][2] if p in PARAMETERS.get(name, ()) and p not in ("mean", "variance")]
+        inside = {p: OTHERWISE[p] for p in (*SAMPLES[name][2], *EXTRAS.get(name, ())) if p in OTHERWISE}
         if held:
-            marks = [cell(name, dict.fromkeys(held, ON_WEIGHTS[kind]), kind == "bernoulli") if kind in ON_WEIGHTS
-                     else "" for kind in KINDS]
+            marks = [cell(name, {**inside, **dict.fromkeys(held, ON_WEIGHTS[kind])}, kind == "bernoulli")
+                     if kind in ON_WEIGHTS else "" for kind in KINDS]
             table.append([f"{name}: {', '.join(held)}", *marks])
-        plain = dict.fromkeys(held, ON_WEIGHTS["quantized_bits"])
+        plain = {**inside, **dict.fromkeys(held, ON_WEIGHTS["quantized_bits"])}
         marks = [cell(name, {**plain, OUTPUT: ON_OUTPUTS[kind]}, kind == "bernoulli") for kind in KINDS]
         table.append([f"{name}: output", *marks])
     return table
@@ -121,7 +108,8 @@ Written by `.venv/bin/python scripts/coverage.py` on {date.today().isoformat()};
 `.keras` and read back to equal predictions, **E** exported bit for bit: the logic of the RTL flow gives the values of
 Keras in double precision on every event. No **E** means that this pair is refused on export, or not exported yet.
 In the rows
-of outputs the weights have quantized_bits. `bernoulli` is random at inference too, so neither S nor E can be asked
+of outputs the weights have quantized_bits; inside recurrent layers stand
+quantized_tanh and quantized_sigmoid. `bernoulli` is random at inference too, so neither S nor E can be asked
 of it. An empty cell: the kind is an activation function and not for weights.
 
 Layers that only move values (Flatten, Reshape, Permute, RepeatVector, pooling by maximum, UpSampling, ZeroPadding,

@@ -31,12 +31,16 @@ def compare(flow: str, reference: np.ndarray, found: np.ndarray, seconds: float,
 
 
 def _cause(expected: float, found: float, reference: np.ndarray, limits: tuple[float, float] | None) -> str:
-    """The likely cause, from the size of the difference."""
+    if limits and np.isfinite(found) and not limits[0] <= expected <= limits[1]:
+        return "overflow: the expected value is outside the output type"
+    return by_size(expected, found, reference)
+
+
+def by_size(expected: float, found: float, values: np.ndarray) -> str:
+    """The likely cause of a difference from its size against the expected values."""
     if not np.isfinite(found):
         return "the implementation gave no number"
-    if limits and not limits[0] <= expected <= limits[1]:
-        return "overflow: the expected value is outside the output type"
-    spread = float(np.abs(reference).max()) or 1.0
+    spread = float(np.abs(values).max()) or 1.0
     if abs(expected - found) > 0.5 * spread:
         return "overflow or wrap-around in an accumulator: the difference is as large as the values"
     return "rounding: the difference is small against the values"

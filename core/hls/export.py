@@ -15,7 +15,7 @@ import numpy as np
 from core.errors import ExportError
 from core.events import Monitor
 from core.files import write_atomically
-from core.hls import exactness, hls4ml_flow, rtl_alkaid, simulate, yosys
+from core.hls import diagnosis, exactness, hls4ml_flow, rtl_alkaid, simulate, yosys
 from core.hls.network import Network, logits_model, read_network
 from core.hls.parts import Part, find_part
 from core.hls.report import Exactness, ExportReport, FlowCheck, SynthesisReport
@@ -126,7 +126,11 @@ class _Work:
         verdict = "no mismatch" if not result.mismatches else f"{result.mismatches} MISMATCHES"
         self._monitor.log(f"{flow}: {result.values} values on {result.events} events, {verdict}",
                           "error" if result.mismatches else "info", "exactness")
-        return result
+        if result.first is None:
+            return result
+        source = self._directory / HLS_FOLDER if flow == "c++" else self._written()
+        return diagnosis.diagnosed(result, self._exported, self._network, self._events[result.first.event], source,
+                                   self._monitor)
 
     def _emulate(self) -> np.ndarray:
         folder = self._directory / HLS_FOLDER

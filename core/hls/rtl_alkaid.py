@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,16 +75,31 @@ def _library() -> Any:
     return trace, rtl_model
 
 
-def trace_network(network: Network, options: RtlOptions | None = None, upto: str = "") -> Any:
+def trace_network(network: Network, options: RtlOptions | None = None) -> Any:
     """alkaid's logic for a network: callable on events by `.predict`, with `.cost` (LUT) and `.latency` (ns).
-
-    `upto` names the node to end with; "" is the network's result.
 
     Raises:
         ExportError: a node that cannot be traced.
     """
     trace, _ = _library()
-    options = options or RtlOptions()
+    source, values = _traced(network, options or RtlOptions())
+    with _sound_passes():
+        return trace.trace(source, values[network.result])
+
+
+def trace_layers(network: Network, names: Sequence[str], options: RtlOptions) -> tuple[Any, list[float]]:
+    """(logic that gives the values of several nodes, one after the other; delay in ns at the end of each)."""
+    trace, _ = _library()
+    source, values = _traced(network, options)
+    flat = [np.asarray(values[name]).ravel() for name in names]
+    with _sound_passes():
+        logic = trace.trace(source, array_like(np.concatenate(flat), source))
+    return logic, [max(float(element.latency) for element in part) for part in flat]
+
+
+def _traced(network: Network, options: RtlOptions) -> tuple[Any, dict[str, Any]]:
+    """(the input, the value of every node) in alkaid's arithmetic."""
+    trace, _ = _library()
     values: dict[str, Any] = {}
     source: Any = None
     for node in network.nodes:
@@ -96,12 +111,9 @@ def trace_network(network: Network, options: RtlOptions | None = None, upto: str
             values[node.name] = source
         else:
             values[node.name] = _apply(node, values, source)
-        if node.name == upto:
-            break
     if source is None:
         raise ExportError("the model has no quantized input", remedy="Quantize it by a recipe first")
-    with _sound_passes():
-        return trace.trace(source, values[upto or network.result])
+    return source, values
 
 
 def _apply(node: Node, values: dict[str, Any], source: Any) -> Any:
@@ -231,6 +243,34 @@ def _written(logic: Any, directory: Path, part: str, clock_ns: float, options: R
                           key=lambda s: int(s[5:])))
     return Rtl(directory, TOP, stages, int(model.latency or 0), float(model._comb.cost), int(model.reg_bits), model,
                logic, options)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One pipeline stage on one event: what it is given and should answer, in what types; its end in ns."""
+
+    name: str
+    inputs: np.ndarray
+    input_kifs: list[tuple[int, int, int]]
+    outputs: np.ndarray
+    output_kifs: list[tuple[int, int, int]]
+    end: float
+
+
+def stage_values(rtl: Rtl, inputs: np.ndarray) -> list[Stage]:
+    """Every pipeline stage on one event of quantized inputs (1, inputs), by the logic the RTL was written from."""
+    stages, value = [], np.asarray(inputs, np.float64).reshape(1, -1)
+    for name, logic in rtl.model.fsm.logic.items():
+        answer = np.asarray(logic.predict(value)).reshape(1, -1)
+        stages.append(Stage(name, value[0], [_kif_of(q) for q in logic.inp_qint], answer[0],
+                            [_kif_of(q) for q in logic.out_qint], float(logic.latency[1])))
+        value = answer
+    return stages
+
+
+def _kif_of(interval: Any) -> tuple[int, int, int]:
+    signed, integer, fraction = interval.kif
+    return int(signed), int(integer), int(fraction)
 
 
 def simulator_sources(rtl: Rtl) -> tuple[str, str]:

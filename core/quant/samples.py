@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -44,6 +45,24 @@ SAMPLES: dict[str, tuple[dict[str, Any], int, tuple[str, ...]]] = {
     "ELU": ({}, 0, ()),
     **{name: ({"axes": 1} if name == "Dot" else {}, 0, ()) for name in MERGES},
 }
+#: kind -> the string it is tried with on weights
+ON_WEIGHTS = {
+    "quantized_bits": "quantized_bits(6,1,alpha=1)", "quantized_linear": "quantized_linear(6,1,alpha=1)",
+    "binary": "binary(alpha=1)", "ternary": "ternary(alpha=1)", "stochastic_binary": "stochastic_binary(alpha=1)",
+    "stochastic_ternary": "stochastic_ternary(alpha=1)", "bernoulli": "bernoulli(alpha=1)",
+    "quantized_po2": "quantized_po2(5,2)", "quantized_ulaw": "quantized_ulaw(6,1)",
+}
+#: kind -> the string it is tried with on outputs
+ON_OUTPUTS = {
+    **ON_WEIGHTS, "quantized_relu": "quantized_relu(6,2)", "quantized_relu_po2": "quantized_relu_po2(5)",
+    "quantized_tanh": "quantized_tanh(6)", "quantized_sigmoid": "quantized_sigmoid(6)",
+    "quantized_hswish": "quantized_hswish(6,2)",
+}
+#: parameter type -> the string it has where another is tried
+OTHERWISE = {"state": "quantized_bits(6,1,alpha=1)", "activation": "quantized_tanh(5)",
+             "recurrent_activation": "quantized_sigmoid(5)", "average": "quantized_bits(8,0,alpha=1)"}
+#: of the model's input
+SOURCE = "quantized_bits(8,3,alpha=1)"
 
 
 def sample(name: str, quantizers: dict[str, str] | None = None) -> keras.Model:
@@ -51,16 +70,33 @@ def sample(name: str, quantizers: dict[str, str] | None = None) -> keras.Model:
 
     A folded class is ours also without quantizers, for Keras has none.
     """
-    arguments, axes, _ = SAMPLES[name]
+    inputs, source = _source(name)
+    return keras.Model(inputs, _layer(name, "tested", quantizers)(source), name="sample")
+
+
+def branches(name: str, layers: Sequence[str]) -> keras.Model:
+    """A float model with several layers of the class side by side on one input, their outputs flat in a row."""
+    inputs, source = _source(name)
+    outputs = [keras.layers.Flatten(name=f"{layer}_flat")(_layer(name, layer, None)(source)) for layer in layers]
+    joined = keras.layers.Concatenate(name="row")(outputs) if len(outputs) > 1 else outputs[0]
+    return keras.Model(inputs, joined, name="branches")
+
+
+def _source(name: str) -> tuple[Any, Any]:
+    """(input, what the layer of that class is called on)."""
     keras.utils.set_random_seed(3)
-    inputs = keras.Input(_SHAPES[axes], name="x")
+    inputs = keras.Input(_SHAPES[SAMPLES[name][1]], name="x")
+    return inputs, [inputs, keras.layers.Activation("relu", name="other")(inputs)] if name in MERGES else inputs
+
+
+def _layer(name: str, called: str, quantizers: dict[str, str] | None) -> keras.Layer:
+    arguments = SAMPLES[name][0]
     ours = quantizers is not None or not hasattr(keras.layers, name)
     cls: Any = QUANTIZED_CLASSES[name] if ours else getattr(keras.layers, name)
     if "layer" in arguments:
         arguments = {**arguments, "layer": getattr(keras.layers, arguments["layer"])(3)}
-    layer = cls(**arguments, **({"quantizers": quantizers} if ours else {}), name="tested")
-    source = [inputs, keras.layers.Activation("relu", name="other")(inputs)] if name in MERGES else inputs
-    return keras.Model(inputs, layer(source), name="sample")
+    layer: keras.Layer = cls(**arguments, **({"quantizers": quantizers} if ours else {}), name=called)
+    return layer
 
 
 def events_for(model: keras.Model, count: int = 64) -> np.ndarray:

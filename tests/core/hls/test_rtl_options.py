@@ -77,6 +77,7 @@ def test_settings_out_of_range_are_refused_before_anything_is_written(
     assert caught.value.remedy and not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ghdl") is None, reason="GHDL is not installed")
 def test_vhdl_itself_is_simulated_and_exact(model: keras.Model, tmp_path: Path) -> None:
     options = ExportOptions("rtl", events=300, synthesize=False, rtl=RtlOptions(language="vhdl"))
