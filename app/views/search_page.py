@@ -1,17 +1,18 @@
-"""The Search page: the form at the left, the front over the candidates, the ROC curves of the selected one."""
+"""The Search page: the form at the left, the front over the candidates, ROC curves and the volume beside it."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QTabWidget, QWidget
 
 from app.session import Session
 from app.views.candidate_view import CandidateView
+from app.views.history_plot import HistoryPlot
 from app.views.pareto_plot import ParetoPlot
 from app.views.roc_plot import RocPlot
 from app.views.search_panel import SearchPanel
 
-FORM_WIDTH = 330
+FORM_WIDTH = 340
 
 
 class SearchPage(QWidget):
@@ -24,12 +25,17 @@ class SearchPage(QWidget):
         self.panel.setFixedWidth(FORM_WIDTH)
         self.pareto = ParetoPlot(session, self)
         self.roc = RocPlot(session, self)
+        self.history = HistoryPlot(session, self)
         self.candidates = CandidateView(session, self)
         self.candidates.set_front(self.pareto.points.front)
         self.pareto.frontChanged.connect(self.candidates.set_front)
+        self.beside = QTabWidget(self, objectName="search_beside", documentMode=True)
+        self.beside.setAccessibleName("Plots beside the front")
+        self.beside.addTab(self.roc, "ROC")
+        self.beside.addTab(self.history, "Progress")
         plots = QSplitter(Qt.Orientation.Horizontal, self, objectName="search_plots")
         plots.addWidget(self.pareto)
-        plots.addWidget(self.roc)
+        plots.addWidget(self.beside)
         plots.setSizes([620, 450])
         self.splitter = QSplitter(Qt.Orientation.Vertical, self, objectName="search_splitter")
         self.splitter.addWidget(plots)

@@ -1,8 +1,10 @@
-"""Starts and steers the automatic search: method, budget, what each parameter type may be, frozen layers."""
+"""Starts and steers the automatic search: method and budget, goal, space, progress."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from typing import Any
+
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -10,8 +12,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QListWidget,
-    QListWidgetItem,
     QProgressBar,
     QPushButton,
     QSpinBox,
@@ -21,102 +21,22 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
+from app.models.search_form import Checked, SearchForm, check, sentence, texts_of
 from app.session import Session
+from app.views.search_goal import FIELD_HEIGHT, GoalEditor
+from app.views.search_space import SpaceEditor
 from app.views.status_bar import duration
-from core.errors import QuantizerError
+from core.candidate import Candidate
+from core.errors import QuantiscopeError
 from core.events import Progress
-from core.quant.spec import parse
 from core.requests import Search
-from core.search.front import candidate_front
-from core.search.space import default_options, is_open
+from core.search.front import TRAINED, Front
+from core.search.methods import METHODS
 
-METHODS = {"staged": "Staged (proxies, then training)", "nsga2": "NSGA-II (evolution)", "tpe": "TPE (Bayesian)",
-           "random": "Random"}
-TYPES = {"kernel": "Kernels", "bias": "Biases", "output": "Activations"}
-CALIBRATED = "Its integer bits are chosen for each layer from the range of the values"
-FIELD_HEIGHT = 28
-
-
-class CheckList(QListWidget):
-    """Texts to tick, by mouse or space bar."""
-
-    def __init__(self, name: str, title: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName(name)
-        self.setAccessibleName(title)
-
-    def add(self, text: str, ticked: bool, tip: str = "") -> None:
-        """Append a text."""
-        item = QListWidgetItem(text, self)
-        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-        item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
-        item.setToolTip(tip)
-
-    def chosen(self) -> list[str]:
-        """The ticked texts."""
-        items = (self.item(row) for row in range(self.count()))
-        return [item.text() for item in items if item.checkState() == Qt.CheckState.Checked]
-
-    def tick(self, text: str) -> bool:
-        """Tick a text that is there; False where it is not."""
-        found = self.findItems(text, Qt.MatchFlag.MatchExactly)
-        for item in found:
-            item.setCheckState(Qt.CheckState.Checked)
-        return bool(found)
-
-
-class OptionList(QWidget):
-    """Quantizer strings one parameter type may take: tick, or type another and press Enter.
-
-    Signals:
-        changed(): another set is ticked.
-    """
-
-    changed = Signal()
-
-    def __init__(self, parameter: str, options: list[str], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName(f"options_{parameter}")
-        self.list = CheckList(f"options_{parameter}_list", f"Quantizers allowed for {TYPES[parameter].lower()}", self)
-        self.entry = QLineEdit(self, objectName=f"options_{parameter}_entry",
-                               placeholderText="Add another, for example quantized_bits(5,0,alpha=1)")
-        self.entry.setAccessibleName(f"Another quantizer for {TYPES[parameter].lower()}")
-        self.message = QLabel("", self, objectName=f"options_{parameter}_message", wordWrap=True)
-        theme.set_role(self.message, "error")
-        self.message.hide()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 6, 4, 4)
-        layout.addWidget(self.list, 1)
-        layout.addWidget(self.entry)
-        layout.addWidget(self.message)
-        for text in options:
-            self._add(text)
-        self.entry.returnPressed.connect(self._on_entered)
-        self.list.itemChanged.connect(self._on_ticked)
-
-    def chosen(self) -> list[str]:
-        """The ticked strings."""
-        return self.list.chosen()
-
-    def _add(self, text: str) -> None:
-        self.list.add(text, True, CALIBRATED if is_open(text) else "")
-
-    def _on_ticked(self, *_: object) -> None:
-        self.changed.emit()
-
-    def _on_entered(self) -> None:
-        text = self.entry.text().strip()
-        try:
-            parse(text)
-        except QuantizerError as error:
-            self.message.setText(str(error))
-            self.message.show()
-            return
-        self.message.hide()
-        self.entry.clear()
-        if not self.list.tick(text):
-            self._add(text)
-        self.changed.emit()
+#: the form is looked at this long after the last change, in ms
+CHECK_MS = 200
+GRANULARITIES = {"weight": "of each weight", "channel": "of each channel", "tensor": "of each tensor"}
+BLOCKWISE = ("blocks", "blocks_cost")
 
 
 class SearchPanel(QWidget):
@@ -126,98 +46,171 @@ class SearchPanel(QWidget):
         super().__init__(parent)
         self.setObjectName("search_panel")
         self._session = session
-        self._form()
+        self._checked = Checked()
+        self._front, self._count = Front(), 0
+        self.plan = SearchForm(session, self)
+        self._pages()
         self._buttons()
         self._status()
         layout = QVBoxLayout(self)
-        layout.addLayout(self.form)
-        layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.pages, 1)
         layout.addLayout(self.button_row)
         layout.addWidget(self.bar)
         layout.addWidget(self.progress_text)
         layout.addWidget(self.summary)
+        self._timer = QTimer(self, objectName="search_check_timer", singleShot=True, interval=CHECK_MS)
+        self._timer.timeout.connect(self.check)
+        for editor in (self.goal, self.space):
+            editor.changed.connect(self._on_changed)
+        self.plan.extended.connect(self._on_extended)
         session.projectChanged.connect(self._on_project)
+        session.recipeChanged.connect(self._on_changed)
+        session.evaluationChanged.connect(self._on_evaluation)
         session.searchStateChanged.connect(self._on_state)
-        session.candidateAdded.connect(self._on_candidates)
+        session.candidateAdded.connect(self._on_candidate)
         session.jobProgress.connect(self._on_progress)
+        session.jobStage.connect(self._on_stage)
         self._on_project()
         self._on_state(session.search_state)
 
     # -- building ----------------------------------------------------------------------------------
 
-    def _form(self) -> None:
+    def _pages(self) -> None:
+        self.pages = QTabWidget(self, objectName="search_pages")
+        self.pages.setAccessibleName("Parts of the search form")
+        self.goal = GoalEditor(self)
+        self.space = SpaceEditor(self._session, self)
+        for page, title in ((self._run_page(), "Search"), (self.goal, "Goal"), (self.space, "Space")):
+            self.pages.addTab(page, title)
+
+    def _run_page(self) -> QWidget:
+        page = QWidget(self, objectName="search_run")
         defaults = Search(project="")
-        self.method = QComboBox(self, objectName="search_method", toolTip="How candidates are proposed")
-        for key, label in METHODS.items():
-            self.method.addItem(label, key)
-        self.seconds = QDoubleSpinBox(self, objectName="search_seconds", minimum=0, maximum=1e6, value=60, decimals=0,
+        self.method = QComboBox(page, objectName="search_method", toolTip="How candidates are proposed")
+        for key, method in METHODS.items():
+            self.method.addItem(method.title, key)
+            self.method.setItemData(self.method.count() - 1, method.summary, 3)  # its tool tip
+        self.method_text = QLabel("", page, objectName="search_method_text", wordWrap=True)
+        theme.set_role(self.method_text, "muted")
+        self.seconds = QDoubleSpinBox(page, objectName="search_seconds", minimum=0, maximum=1e6, value=60, decimals=0,
                                       suffix=" s", specialValueText="no limit", toolTip="Time the search may take")
-        self.trials = QSpinBox(self, objectName="search_trials", minimum=0, maximum=1_000_000, value=0,
-                               specialValueText="no limit", toolTip="Number of candidates to train")
-        self.epochs = QSpinBox(self, objectName="search_epochs", minimum=1, maximum=1000, value=defaults.epochs,
-                               toolTip="Training epochs for each candidate, from the float weights")
-        self.seed = QSpinBox(self, objectName="search_seed", minimum=0, maximum=2**31 - 1, value=defaults.seed,
-                             toolTip="The same seed gives the same candidates")
-        self.form = QFormLayout(horizontalSpacing=12)
-        for label, widget in (("Method", self.method), ("Time", self.seconds), ("Candidates", self.trials),
-                              ("Epochs each", self.epochs), ("Seed", self.seed)):
-            widget.setAccessibleName(label)
-            widget.setMinimumHeight(FIELD_HEIGHT)
+        self.trials = self._number(page, "trials", 0, 1_000_000, 0, "Number of candidates to train", "no limit")
+        self.epochs = self._number(page, "epochs", 1, 1000, defaults.epochs,
+                                   "Training epochs for each candidate, from the float weights")
+        self.seed = self._number(page, "seed", 0, 2**31 - 1, defaults.seed, "The same seed gives the same candidates")
+        self.workers = self._number(page, "workers", 0, 256, 0, "Processes that train at the same time", "one a core")
+        self.memory = QDoubleSpinBox(page, objectName="search_memory", minimum=0, maximum=4096, decimals=1, value=0,
+                                     suffix=" GB", specialValueText="no limit",
+                                     toolTip="Memory that all processes may take together")
+        self.granularity = QComboBox(page, objectName="search_granularity", toolTip="Whose bit widths are trained")
+        for key, text in GRANULARITIES.items():
+            self.granularity.addItem(text, key)
+        self.blocks = QLineEdit(page, objectName="search_blocks", placeholderText="each layer; or fc[12] fc3",
+                                toolTip="Patterns of layer names, one a block, parted by blanks")
+        self.form = QFormLayout(page)
+        self.form.setContentsMargins(4, 8, 4, 4)
+        self.form.setHorizontalSpacing(12)
+        for label, widget in (("Method", self.method), ("", self.method_text), ("Time", self.seconds),
+                              ("Candidates", self.trials), ("Epochs each", self.epochs), ("Seed", self.seed),
+                              ("Processes", self.workers), ("Memory", self.memory), ("Widths", self.granularity),
+                              ("Blocks", self.blocks)):
+            if widget is not self.method_text:
+                widget.setAccessibleName(label)
+                widget.setMinimumHeight(FIELD_HEIGHT)
             self.form.addRow(label, widget)
-        self.tabs = QTabWidget(self, objectName="search_options")
-        self.tabs.setAccessibleName("Quantizers to choose from")
-        self.options = {}
-        for parameter, options in default_options().items():
-            self.options[parameter] = OptionList(parameter, options, self)
-            self.tabs.addTab(self.options[parameter], TYPES[parameter])
-            self.options[parameter].changed.connect(self._check)
-        self.frozen = CheckList("search_frozen", "Layers that keep the quantizers of the table", self)
-        self.tabs.addTab(self.frozen, "Frozen")
-        self.tabs.setTabToolTip(self.tabs.count() - 1, "Layers that keep the quantizers of the table")
-        self.tabs.setStyleSheet("QTabBar::tab { padding: 7px 10px; }")  # four tabs fit a narrow panel
-        for spin in (self.seconds, self.trials):
-            spin.valueChanged.connect(self._check)
+        for box in (self.seconds, self.memory, self.trials, self.epochs, self.seed, self.workers):
+            box.valueChanged.connect(self._on_changed)
+        for choice in (self.method, self.granularity):
+            choice.currentIndexChanged.connect(self._on_method)
+        self.blocks.textChanged.connect(self._on_changed)
+        self._show_method()
+        return page
+
+    def _number(self, page: QWidget, name: str, low: int, high: int, value: int, tip: str, none: str = "") -> QSpinBox:
+        return QSpinBox(page, objectName=f"search_{name}", minimum=low, maximum=high, value=value, toolTip=tip,
+                        specialValueText=none)
 
     def _buttons(self) -> None:
         self.start = QPushButton("Start search", self, objectName="search_start")
         theme.set_role(self.start, "primary")
         self.pause = QPushButton("Pause", self, objectName="search_pause")
         self.stop = QPushButton("Stop", self, objectName="search_stop")
+        self.extend = QPushButton("Extend", self, objectName="search_extend")
+        self.extend.setToolTip("Search on by as much again once this search has ended")
         self.button_row = QHBoxLayout()
-        for button in (self.start, self.pause, self.stop):
+        for button in (self.start, self.pause, self.stop, self.extend):
+            button.setStyleSheet("padding-left: 6px; padding-right: 6px;")  # four of them fit a narrow panel
             self.button_row.addWidget(button)
         self.start.clicked.connect(self._on_start)
         self.pause.clicked.connect(self._on_pause)
         self.stop.clicked.connect(self._session.stop_search)
+        self.extend.clicked.connect(self._on_extend)
 
     def _status(self) -> None:
         self.bar = QProgressBar(self, objectName="search_progress", textVisible=False, maximum=1000)
         self.bar.setAccessibleName("Progress of the search")
-        self.progress_text = QLabel("", self, objectName="search_progress_text")
+        self.progress_text = QLabel("", self, objectName="search_progress_text", wordWrap=True)
         self.summary = QLabel("", self, objectName="search_summary", wordWrap=True)
         theme.set_role(self.progress_text, "muted")
 
+    # -- reading and writing the form --------------------------------------------------------------
+
+    def request_fields(self) -> dict[str, Any]:
+        """What the form asks for, as fields of core.requests.Search; raises SearchError where it cannot be read."""
+        method = self.method.currentData()
+        return {"method": method, "trials": self.trials.value() or None, "seconds": self.seconds.value() or None,
+                "epochs": self.epochs.value(), "seed": self.seed.value(), "workers": self.workers.value(),
+                "memory_gb": self.memory.value(), "granularity": self.granularity.currentData(),
+                "blocks": texts_of(self.blocks.text()) if method in BLOCKWISE else [],
+                **self.goal.fields(), **self.space.fields()}
+
+    def take(self, fields: dict[str, Any]) -> None:
+        """Show fields that were kept; those left out are the defaults."""
+        if fields:
+            self.method.setCurrentIndex(max(self.method.findData(fields["method"]), 0))
+            self.seconds.setValue(fields["seconds"] or 0)
+            self.trials.setValue(fields["trials"] or 0)
+            self.epochs.setValue(fields["epochs"])
+            self.seed.setValue(fields["seed"])
+            self.workers.setValue(fields["workers"])
+            self.memory.setValue(fields["memory_gb"])
+            self.granularity.setCurrentIndex(max(self.granularity.findData(fields["granularity"]), 0))
+            self.blocks.setText(" ".join(fields["blocks"]))
+            self.goal.take(fields)
+        self.space.take(fields)
+
+    def check(self) -> str:
+        """Look at the form; why it cannot be used as it is, empty when it can."""
+        self._timer.stop()
+        try:
+            problem = self.space.problem() if METHODS[self.method.currentData()].proposes_recipes else ""
+            self._checked = Checked(problem) if problem else \
+                check(self.request_fields(), self._session.info, self._session.recipe)
+        except QuantiscopeError as error:
+            self._checked = Checked(sentence(error))
+        self.space.show_checked(self._checked)
+        self._show_state()
+        return self._checked.problem
+
+    def _on_changed(self, *_: object) -> None:
+        self._timer.start()
+
+    def _on_method(self, *_: object) -> None:
+        self._show_method()
+        self._on_changed()
+
+    def _show_method(self) -> None:
+        method = METHODS[self.method.currentData()]
+        self.method_text.setText(method.summary + ".")
+        for widget, wanted in ((self.granularity, not method.proposes_recipes), (self.blocks, method.key in BLOCKWISE)):
+            widget.setVisible(wanted)
+            self.form.labelForField(widget).setVisible(wanted)
+
     # -- acting ------------------------------------------------------------------------------------
 
-    def request_fields(self) -> dict[str, object]:
-        """What the form asks for, as fields of core.requests.Search."""
-        return {"method": self.method.currentData(), "trials": self.trials.value() or None,
-                "seconds": self.seconds.value() or None, "epochs": self.epochs.value(), "seed": self.seed.value(),
-                "options": {parameter: chosen.chosen() for parameter, chosen in self.options.items()},
-                "frozen": self.frozen.chosen()}
-
-    def problem(self) -> str:
-        """Why the form cannot be used as it is; empty when it can."""
-        if not self.seconds.value() and not self.trials.value():
-            return "Limit the time or the number of candidates."
-        empty = [TYPES[parameter] for parameter, options in self.options.items() if not options.chosen()]
-        return f"Tick at least one quantizer under {empty[0]}." if empty else ""
-
-    def _check(self, *_: object) -> None:
-        self._on_state(self._session.search_state)
-
     def _on_start(self) -> None:
-        self._session.start_search(**self.request_fields())
+        if not self.check():
+            self.plan.start(self.request_fields())
 
     def _on_pause(self) -> None:
         if self._session.search_state == "paused":
@@ -225,28 +218,45 @@ class SearchPanel(QWidget):
         else:
             self._session.pause_search()
 
+    def _on_extend(self) -> None:
+        job = self._session.search_job
+        if job is not None:
+            request = job.request
+            self.plan.extend({name: getattr(request, name) for name in request.__struct_fields__ if name != "project"})
+
     # -- following ---------------------------------------------------------------------------------
 
     def _on_project(self) -> None:
         self.bar.setValue(0)
-        self.frozen.clear()
-        for layer in self._session.info.layers if self._session.info is not None else ():
-            if layer.quantizable:
-                self.frozen.add(layer.name, False, layer.class_name)
-        self._on_state(self._session.search_state)
-        self._on_candidates()
+        self.take(self.plan.kept())
+        self._on_evaluation()
+        self._front, self._count = Front(), 0
+        for candidate in self._session.candidates.values():
+            self._count_in(candidate)
+        self.check()
+        self._show_summary()
+
+    def _on_evaluation(self) -> None:
+        self.goal.offer(self._session.float_evaluation)
 
     def _on_state(self, state: str) -> None:
+        if state == "running":
+            self.progress_text.setText("Starting\u2026")
+        self._show_state()
+
+    def _show_state(self) -> None:
+        state, problem = self._session.search_state, self._checked.problem
         idle = state == "idle"
-        problem = self.problem()
         self.start.setEnabled(idle and self._session.project is not None and not problem)
-        self.start.setText("Start search" if not self._session.candidates else "Continue search")
+        self.start.setText("Start" if not self._session.candidates else "Continue")
+        self.start.setAccessibleName(f"{self.start.text()} search")
         self.pause.setEnabled(state in ("running", "paused"))
         self.pause.setText("Resume" if state == "paused" else "Pause")
         self.stop.setEnabled(state in ("running", "paused"))
-        self.stop.setText("Stopping…" if state == "stopping" else "Stop")
-        for widget in (self.method, self.seconds, self.trials, self.epochs, self.seed, self.tabs):
-            widget.setEnabled(idle)
+        self.stop.setText("Stopping\u2026" if state == "stopping" else "Stop")
+        self.extend.setEnabled(state in ("running", "paused"))
+        for number in range(self.pages.count()):
+            self.pages.widget(number).setEnabled(idle)
         self.bar.setVisible(not idle)
         if state == "paused":
             self.progress_text.setText("Paused")
@@ -256,6 +266,14 @@ class SearchPanel(QWidget):
         self.progress_text.setVisible(bool(problem) or not idle)
         theme.set_role(self.progress_text, "error" if idle and problem else "muted")
 
+    def _on_extended(self) -> None:
+        more = self.plan.waiting
+        self.extend.setText(f"Extend ({more})" if more else "Extend")
+
+    def _on_stage(self, name: str) -> None:
+        if self._session.search_state == "running" and self.bar.value() == 0:
+            self.progress_text.setText(f"{name.capitalize()}\u2026")
+
     def _on_progress(self, progress: Progress) -> None:
         if not progress.message.startswith("search"):
             return
@@ -264,13 +282,25 @@ class SearchPanel(QWidget):
         left = f", {duration(progress.remaining_s)}" if progress.remaining_s is not None else ""
         self.progress_text.setText(f"{progress.done:.0f} of {progress.total:.0f} {unit}{left}")
 
-    def _on_candidates(self, *_: object) -> None:
-        candidates = list(self._session.candidates.values())
-        if not candidates:
+    def _on_candidate(self, candidate: Candidate) -> None:
+        self._count_in(candidate)
+        self._show_summary()
+
+    def _count_in(self, candidate: Candidate) -> None:
+        self._count += 1
+        if candidate.evaluation.kind in TRAINED:
+            self._front.add(candidate.id, (candidate.evaluation.accuracy, candidate.costs.energy_pj))
+
+    def _show_summary(self) -> None:
+        if not self._count:
             self.summary.setText("No candidate yet.")
             return
-        front = candidate_front(candidates)
-        best = f" Best accuracy {100 * front[0].evaluation.accuracy:.2f}\u00a0%, least energy on the front" \
-               f" {front[-1].costs.energy_pj:.0f}\u00a0pJ." if front else ""
-        noun = "candidate" if len(candidates) == 1 else "candidates"
-        self.summary.setText(f"{len(candidates)} {noun}, {len(front)} on the front.{best}")
+        front = self._front.members()
+        known = self._session.candidates[front[0][0]].evaluation if front else None
+        best = ""
+        if known is not None:
+            figure = f"accuracy {100 * known.accuracy:.2f}\u00a0%" if known.metric == "accuracy" \
+                else f"{known.metric} {known.accuracy:.4f}"
+            best = f" Best {figure}, least energy on the front {front[-1][1][1]:.0f}\u00a0pJ."
+        noun = "candidate" if self._count == 1 else "candidates"
+        self.summary.setText(f"{self._count} {noun}, {len(front)} on the front.{best}")

@@ -13,7 +13,7 @@ from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QImage
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel, QListWidget, QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton
 
 from app import theme
 from app.jobs.job import JobState
@@ -25,11 +25,10 @@ from app.views.pareto_plot import ParetoPlot
 from app.views.plot_base import LogAxis
 from app.views.report_view import ReportView
 from app.views.roc_plot import RocPlot
-from app.views.search_panel import SearchPanel
 from core.errors import ProjectError, ToolFailedError
-from core.events import LogLine, Progress, Stage
+from core.events import LogLine, Stage
 from core.hls.report import Exactness, ExportReport, FlowCheck, Mismatch, SynthesisReport
-from core.requests import Export, Search
+from core.requests import Export
 from tests.app.played import THREE, candidate, evaluation, find_candidates, pixel, shown
 
 
@@ -230,72 +229,11 @@ def test_distribution_follows_the_quantizer_of_the_table(qtbot, session):
     assert sum(row[2] for row in plot.table().rows) == 64 * 32
 
 
-# -- search ----------------------------------------------------------------------------------------
+# -- export ----------------------------------------------------------------------------------------
 
 
 def click(panel, name: str) -> None:
     QTest.mouseClick(panel.findChild(QPushButton, name), Qt.MouseButton.LeftButton)
-
-
-def test_start_pause_resume_stop_steer_the_search(qtbot, session):
-    panel = shown(qtbot, SearchPanel(session), (340, 640))
-    assert not panel.pause.isEnabled() and not panel.stop.isEnabled()
-    click(panel, "search_start")
-    job = session.runner.last(Search)
-    assert job.request.seconds == 60 and job.request.method == "staged" and job.request.options["kernel"]
-    assert not panel.start.isEnabled() and not panel.method.isEnabled()
-    click(panel, "search_pause")
-    assert job.state is JobState.PAUSED and panel.pause.text() == "Resume"
-    click(panel, "search_pause")
-    assert job.state is JobState.RUNNING and panel.pause.text() == "Pause"
-    job.tell(Progress("search, seconds", 12, 60, 48.0))
-    assert "12 of 60 seconds" in panel.progress_text.text() and "48 s left" in panel.progress_text.text()
-    assert panel.bar.value() == 200
-    click(panel, "search_stop")
-    assert job.state is JobState.CANCELLING and not panel.stop.isEnabled()
-    job.succeed([])
-    assert panel.start.isEnabled() and panel.bar.value() == 0
-
-
-def test_ticked_and_typed_quantizers_and_frozen_layers_reach_the_request(qtbot, session):
-    panel = shown(qtbot, SearchPanel(session), (340, 640))
-    kernels = panel.options["kernel"]
-    before = kernels.chosen()
-    kernels.list.setCurrentRow(0)
-    QTest.keyClick(kernels.list, Qt.Key.Key_Space)
-    QTest.keyClicks(kernels.entry, "quantized_bits(9,1,alpha=1)")
-    QTest.keyClick(kernels.entry, Qt.Key.Key_Return)
-    QTest.keyClicks(kernels.entry, "quantised(3)")
-    QTest.keyClick(kernels.entry, Qt.Key.Key_Return)
-    assert kernels.message.isVisible() and "quantised" in kernels.message.text()
-    assert kernels.chosen() == [*before[1:], "quantized_bits(9,1,alpha=1)"]
-    panel.tabs.setCurrentWidget(panel.frozen)
-    panel.frozen.setCurrentItem(panel.frozen.findItems("output", Qt.MatchFlag.MatchExactly)[0])
-    QTest.keyClick(panel.frozen, Qt.Key.Key_Space)
-    click(panel, "search_start")
-    request = session.runner.last(Search).request
-    assert request.frozen == ["output"] and request.options["kernel"] == kernels.chosen()
-
-
-def test_a_search_without_limit_or_without_quantizers_cannot_start(qtbot, session):
-    panel = shown(qtbot, SearchPanel(session), (340, 640))
-    panel.seconds.setValue(0)
-    assert not panel.start.isEnabled() and "Limit" in panel.progress_text.text()
-    panel.trials.setValue(5)
-    assert panel.start.isEnabled()
-    biases = panel.findChild(QListWidget, "options_bias_list")
-    for row in range(biases.count()):
-        biases.item(row).setCheckState(Qt.CheckState.Unchecked)
-    assert not panel.start.isEnabled() and "Biases" in panel.progress_text.text()
-
-
-def test_panel_tells_how_many_were_found_and_the_best(qtbot, session):
-    panel = shown(qtbot, SearchPanel(session), (340, 640))
-    find_candidates(session, THREE)
-    assert "4 candidates, 3 on the front" in panel.summary.text() and "75.00\u00a0%" in panel.summary.text()
-
-
-# -- export ----------------------------------------------------------------------------------------
 
 
 def report(mismatches: int = 0) -> ExportReport:
