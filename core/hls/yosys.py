@@ -22,6 +22,7 @@ from core.events import Monitor
 from core.hls.launcher import run_tool
 from core.hls.parts import Part
 from core.hls.report import SynthesisReport
+from core.hls.steps import Step, forget, mark_finished, seconds_of_finished
 from core.hls.tools import require
 
 WORKERS = 2
@@ -72,10 +73,13 @@ class Counts:
 
 
 def synthesize(directory: Path, top: str, stages: Sequence[str], cycles: int, part: Part, clock_ns: float,
-               monitor: Monitor, limit_s: float = 3600.0) -> SynthesisReport:
+               monitor: Monitor, limit_s: float = 3600.0, *, memory_gb: float | None = None,
+               again: bool = False) -> SynthesisReport:
     """Map the RTL under `directory`/src stage by stage; scripts, logs and statistics go to `directory`/yosys.
 
-    Latency is the number of pipeline stages of the RTL, at the clock given; an event enters each clock.
+    A stage that was mapped before from the same Verilog is not mapped again, unless asked to. `memory_gb` bounds
+    what one stage may hold, in 10^9 bytes; `limit_s` the seconds of one. Latency is the number of pipeline stages of
+    the RTL, at the clock given; an event enters each clock.
 
     Raises:
         ToolMissingError: pyosys is missing.
@@ -88,9 +92,9 @@ def synthesize(directory: Path, top: str, stages: Sequence[str], cycles: int, pa
     folder.mkdir(exist_ok=True)
     modules = [*stages, top]
     total: Counter[str] = Counter()
+    todo = [_step(directory, folder, module, module == top, version) for module in modules]
     with ThreadPoolExecutor(WORKERS) as pool:
-        jobs = [pool.submit(_map_module, directory, folder, module, module == top, monitor, limit_s)
-                for module in modules]
+        jobs = [pool.submit(_map, step, monitor, limit_s, memory_gb, again) for step in todo]
         for done, job in enumerate(jobs, start=1):
             total += job.result().cells
             monitor.progress("synthesis, stages", done, len(modules))
@@ -104,12 +108,24 @@ def synthesize(directory: Path, top: str, stages: Sequence[str], cycles: int, pa
         note="Logic synthesis for UltraScale+ cells without placement; distributed arithmetic uses no DSP.")
 
 
-def _map_module(directory: Path, folder: Path, module: str, is_top: bool, monitor: Monitor, limit_s: float) -> Counts:
-    script, stat = folder / f"{module}.ys", folder / f"{module}.json"
-    stat.unlink(missing_ok=True)
-    script.write_text(_script(directory, module, stat, is_top))
-    run_tool([sys.executable, "-c", _START, script.name], folder, monitor, name=f"yosys {module}",
-             log=folder / f"{module}.log", limit_s=limit_s, telling=_is_pass)
+def _step(directory: Path, folder: Path, module: str, is_top: bool, version: str) -> Step:
+    """Mapping one module; its script is written here."""
+    script = folder / f"{module}.ys"
+    files = _sources(directory, module)
+    script.write_text(_script(files, module, f"{module}.json", is_top))
+    return Step(module, [sys.executable, "-c", _START, script.name], folder,
+                [script, *(folder / name for name in (*files, "carry8.v"))], [f"{module}.json"], {"yosys": version})
+
+
+def _map(step: Step, monitor: Monitor, limit_s: float, memory_gb: float | None, again: bool) -> Counts:
+    stat = step.directory / step.results[0]
+    if again or seconds_of_finished(step) is None:
+        forget(step)
+        step.log.unlink(missing_ok=True)
+        mark_finished(step, run_tool(step.command, step.directory, monitor, name=f"yosys {step.name}", log=step.log,
+                                     limit_s=limit_s, memory_gb=memory_gb, telling=_is_pass))
+    else:
+        monitor.log(f"{step.name}: mapped before, not mapped again", "debug", "yosys")
     return read_stat(stat)
 
 
@@ -118,19 +134,22 @@ def _is_pass(line: str) -> bool:
     return re.match(r"\d+\. Executing", line) is not None
 
 
-def _script(directory: Path, module: str, stat: Path, is_top: bool) -> str:
-    """Reads one module; the top's stages stay black boxes, so that only its registers are counted."""
-    static = ["binop", "multiplier", "mux", "negative", "shift_adder"]
-    files = [str(Path("..") / "src" / "static" / f"{name}.v") for name in static
-             if (directory / "src" / "static" / f"{name}.v").exists()]
+def _sources(directory: Path, module: str) -> list[str]:
+    """The Verilog of one module, as seen from the folder of the scripts; the tables and adders it may use first."""
     local = directory / "yosys"
     for name in ("carry8.v", "ternary_adder.v"):
         (local / name).write_bytes(resources.path(f"yosys/{name}").read_bytes())
-    files += [f"../src/{path.name}" for path in (directory / "src").glob("*_tables.v")]
+    static = [f"../src/static/{name}.v" for name in ("binop", "multiplier", "mux", "negative", "shift_adder")
+              if (directory / "src" / "static" / f"{name}.v").exists()]
+    tables = [f"../src/{path.name}" for path in sorted((directory / "src").glob("*_tables.v"))]
+    return [*static, *tables, "ternary_adder.v", f"../src/{module}.v"]
+
+
+def _script(files: Sequence[str], module: str, stat: str, is_top: bool) -> str:
+    """Reads one module; the top's stages stay black boxes, so that only its registers are counted."""
     lines = [f"read_verilog -lib -specify {_CELLS}cells_sim.v", f"read_verilog -lib {_CELLS}cells_xtra.v",
-             f"read_verilog {' '.join([*files, 'ternary_adder.v', f'../src/{module}.v'])}",
-             f"hierarchy {'' if is_top else '-check '}-top {module}"]
-    return "\n".join(lines) + _PASSES.format(cells=_CELLS, carry="carry8.v", stat=stat.name)
+             f"read_verilog {' '.join(files)}", f"hierarchy {'' if is_top else '-check '}-top {module}"]
+    return "\n".join(lines) + _PASSES.format(cells=_CELLS, carry="carry8.v", stat=stat)
 
 
 def read_stat(path: Path) -> Counts:

@@ -1,0 +1,65 @@
+"""What an export's folder holds, for those who work on it afterwards without the model: export.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from core.errors import ExportError
+from core.files import write_atomically
+
+NAME = "export.json"
+
+
+class HlsProject(msgspec.Struct, frozen=True, kw_only=True):
+    """The hls4ml project: `top` is its top function; `inputs` and `outputs` count values of an event."""
+
+    folder: str
+    top: str
+    backend: str
+    inputs: int
+    outputs: int
+
+
+class RtlProject(msgspec.Struct, frozen=True, kw_only=True):
+    """The RTL: `stages` are its combinational modules; `verilog` is the folder of the Verilog of the same logic.
+
+    `extra_steps` are the clock cycles to run on after the last event went in, until its result is out.
+    """
+
+    folder: str
+    top: str
+    language: str
+    verilog: str
+    stages: list[str]
+    cycles: int
+    outputs: int
+    extra_steps: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """One export: what was written, for which part and clock (ns), by which tools, with which settings."""
+
+    candidate_id: str
+    flow: str
+    part: str
+    clock_ns: float
+    events: int
+    settings: str
+    tools: dict[str, str]
+    hls: HlsProject | None = None
+    rtl: RtlProject | None = None
+
+    def save(self, directory: Path) -> None:
+        """Write it into the export's folder."""
+        write_atomically(directory / NAME, msgspec.json.format(msgspec.json.encode(self), indent=2))
+
+
+def load(directory: Path) -> Manifest:
+    """The manifest of an export's folder; raises ExportError where there is none that can be read."""
+    try:
+        return msgspec.json.decode((directory / NAME).read_bytes(), type=Manifest)
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{directory} is not a finished export", str(error).splitlines()[0],
+                          "Export the candidate again") from None

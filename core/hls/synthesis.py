@@ -1,0 +1,200 @@
+"""Synthesizes a finished export: here or on a build host, by Yosys or a vendor's tool, step by step.
+
+Needs neither the model nor TensorFlow: the export's folder says all (`core.hls.manifest`). A step that has been
+run on the same sources with the same settings is not run again.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from core.errors import ExportError, QuantiscopeError, ToolFailedError, ToolMissingError
+from core.events import Monitor
+from core.files import write_atomically
+from core.hls import manifest, steps, vendors, yosys
+from core.hls.launcher import require_disk, run_tool
+from core.hls.parts import find_part
+from core.hls.remote import RemoteHost, find_after_setup, sourced
+from core.hls.report import ExportReport, SynthesisReport, with_syntheses
+from core.hls.tools import Tool, find_tool
+from core.hls.vendors import VENDORS, Target, Vendor
+
+YOSYS = "yosys"
+TOOLS = (YOSYS, *VENDORS)
+_YOSYS_DISK_GB = 0.5
+
+
+class SynthesisOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to synthesize.
+
+    Args:
+        tool: one of `TOOLS`.
+        stage: "hls", "synthesis" or "implementation"; "" is the tool's own default.
+        path: the tool's program or folder; "" looks on the PATH (of the host).
+        host: a build host as ssh knows it; "" runs here.
+        setup: a script to source before the tool, such as settings64.sh.
+        device: another part than the export's, for this tool.
+        hours: time limit of each step. memory_gb: of what a step may hold, in 10^9 bytes. disk_gb: what must be
+            free before; None is what the tool is known to need.
+        again: run finished steps too.
+    """
+
+    tool: str = YOSYS
+    stage: str = ""
+    path: str = ""
+    host: str = ""
+    setup: str = ""
+    device: str = ""
+    hours: float = 12.0
+    memory_gb: float | None = None
+    disk_gb: float | None = None
+    again: bool = False
+
+    def check(self) -> None:
+        """Raise ExportError for a setting that is unknown or out of range."""
+        if self.tool not in TOOLS:
+            raise ExportError(f"unknown synthesis tool {self.tool!r}", remedy=f"Use one of: {', '.join(TOOLS)}")
+        if not 0 < self.hours <= 1000:
+            raise ExportError(f"a limit of {self.hours:g} hours is out of range", remedy="Give up to 1000 hours")
+        for name, value in (("memory", self.memory_gb), ("disk", self.disk_gb)):
+            if value is not None and not 0 < value <= 1e6:
+                raise ExportError(f"{value:g} GB of {name} are out of range", remedy="Give more than 0 GB")
+        if self.device and not all(c.isalnum() or c in "-_." for c in self.device):
+            raise ExportError(f"{self.device!r} cannot be the name of a part")
+        if self.host:
+            RemoteHost(self.host)
+        if self.tool == YOSYS and (self.host or self.path or self.setup or self.device):
+            raise ExportError("Yosys comes with Quantiscope and runs here",
+                              remedy="Leave host, tool path, setup and device away")
+        if self.tool == YOSYS and self.stage not in ("", "synthesis"):
+            raise ExportError(f"Yosys does no {self.stage}", remedy="Use vivado or quartus for it")
+
+    @property
+    def project(self) -> str:
+        """The flow whose project the tool works on: "rtl" or "hls4ml"."""
+        return "rtl" if self.tool == YOSYS else VENDORS[self.tool].project
+
+
+def synthesize(report: ExportReport, options: SynthesisOptions, monitor: Monitor) -> ExportReport:
+    """Synthesize an export, and return its report with what was found; it is also written into the export's folder.
+
+    Raises:
+        ExportError: the tool cannot work on this export.
+        ToolMissingError, ToolFailedError: the tool is missing or failed; its log stays in the export's folder.
+        Cancelled: asked to stop; nothing that was started runs any more, and finished steps are kept.
+    """
+    options.check()
+    directory = Path(report.directory)
+    export = manifest.load(directory)
+    found = _by_yosys(directory, export, options, monitor) if options.tool == YOSYS else \
+        _by_vendor(directory, export, options, monitor)
+    done = with_syntheses(report, found)
+    write_atomically(directory / "report.json", msgspec.json.format(msgspec.json.encode(done), indent=2))
+    return done
+
+
+def _by_yosys(directory: Path, export: manifest.Manifest, options: SynthesisOptions,
+              monitor: Monitor) -> list[SynthesisReport]:
+    if export.rtl is None:
+        raise ExportError("Yosys needs the RTL, and this export has none", remedy="Export with the flow rtl")
+    require_disk(directory, options.disk_gb or _YOSYS_DISK_GB, "Yosys")
+    monitor.stage("synthesis")
+    return [yosys.synthesize(directory / export.rtl.verilog, export.rtl.top, export.rtl.stages, export.rtl.cycles,
+                             find_part(export.part), export.clock_ns, monitor, options.hours * 3600,
+                             memory_gb=options.memory_gb, again=options.again)]
+
+
+def _by_vendor(directory: Path, export: manifest.Manifest, options: SynthesisOptions,
+               monitor: Monitor) -> list[SynthesisReport]:
+    vendor = VENDORS[options.tool]
+    target = Target(directory, export, options.stage or vendor.stages[0], options.device)
+    vendors.check(vendor, target)
+    place = _Place(vendor, target, options, monitor)
+    todo = vendor.steps(target, place.tool.name)
+    for number, step in enumerate(todo, start=1):
+        monitor.stage(f"{vendor.title}, {step.name.replace('_', ' ')}")
+        place.run(step)
+        monitor.progress(vendor.title, number, len(todo))
+    found = vendors.results(vendor, target, place.tool.version)
+    return [msgspec.structs.replace(one, seconds=place.seconds) for one in found]
+
+
+class _Place:
+    """Where the steps run: here, or on a host."""
+
+    def __init__(self, vendor: Vendor, target: Target, options: SynthesisOptions, monitor: Monitor) -> None:
+        self._vendor, self._target, self._options, self._monitor = vendor, target, options, monitor
+        self._host = RemoteHost(options.host, options.setup, options.path) if options.host else None
+        self._log = target.directory / "remote.log"
+        self.tool = self._found()
+        self.seconds = 0.0
+        needed = options.disk_gb or vendor.disk_gb
+        require_disk(target.directory, needed, vendor.title)
+        if self._host is not None:
+            self._host.require_disk(target.directory, needed, monitor, self._log)
+
+    def _found(self) -> Tool:
+        """The first of the vendor's programs that is there; raises ToolMissingError where none is."""
+        missing: ToolMissingError | None = None
+        for program in self._vendor.programs:
+            try:
+                if self._host is not None:
+                    return self._host.find(program, self._monitor, self._log)
+                if self._options.setup:
+                    return find_after_setup(program, self._options.setup, self._options.path, self._monitor)
+                return _found_here(program, self._options.path, self._vendor)
+            except ToolMissingError as error:
+                missing = missing or error
+        assert missing is not None
+        raise missing
+
+    def run(self, step: steps.Step) -> None:
+        """Run a step unless it is finished."""
+        step = replace(step, settings={**step.settings, self.tool.name: self.tool.version})
+        seconds = None if self._options.again else steps.seconds_of_finished(step)
+        if seconds is None:
+            steps.forget(step)
+            step.log.unlink(missing_ok=True)
+            seconds = self._run_here(step) if self._host is None else self._run_there(self._host, step)
+            steps.mark_finished(step, seconds)
+        else:
+            self._monitor.log(f"{step.name}: finished before, not run again", "info", self._vendor.title)
+        self.seconds += seconds
+
+    def _run_here(self, step: steps.Step) -> float:
+        folders = [str(Path(self.tool.path).parent), os.environ.get("PATH", "")]
+        setup = self._options.setup
+        return run_tool([*(sourced(setup) if setup else []), *step.command], step.directory, self._monitor,
+                        name=self._vendor.title, log=step.log, limit_s=self._options.hours * 3600,
+                        memory_gb=self._options.memory_gb,
+                        environment={**os.environ, "PATH": os.pathsep.join(filter(None, folders))})
+
+    def _run_there(self, host: RemoteHost, step: steps.Step) -> float:
+        """Send the export, run the step, bring all back; also after a failure, for its logs."""
+        directory, log = self._target.directory, self._log
+        host.send(directory, self._monitor, log)
+        folder = f"{host.folder_of(directory)}/{step.directory.relative_to(directory)}"
+        try:
+            seconds = host.run(step.command, step.directory, folder, self._monitor, log=step.log,
+                               name=f"{self._vendor.title} on {host.name}", limit_s=self._options.hours * 3600,
+                               memory_gb=self._options.memory_gb)
+        except ToolFailedError:
+            with suppress(QuantiscopeError):
+                host.fetch(directory, self._monitor, log)
+            raise
+        host.fetch(directory, self._monitor, log)
+        return seconds
+
+
+def _found_here(program: str, given: str, vendor: Vendor) -> Tool:
+    tool = find_tool(program, given)
+    if not tool.found:
+        where = f"in {given}" if given else "on the PATH"
+        raise ToolMissingError(f"{vendor.title} was not found", f"{' or '.join(vendor.programs)} is not {where}",
+                               tool.install[0].upper() + tool.install[1:])
+    return tool
