@@ -74,7 +74,7 @@ class RocPlot(Plot):
         self.failed.connect(session.errorRaised)
         for signal in (session.projectChanged, session.selectionChanged, session.evaluationChanged,
                        session.inspection.comparedChanged):
-            signal.connect(self.redraw)
+            signal.connect(self._follow)
         session.inspection.workingPointChanged.connect(self._on_working_point)
         session.candidateAdded.connect(self._on_candidate)
         self.apply_theme()
@@ -129,6 +129,17 @@ class RocPlot(Plot):
         self.legend.anchor(corner, corner, offset=(-6, 8) if beside else (14, 12))
 
     # -- what is shown -----------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """Draw what changed; a plot that is not seen waits until it is."""
+        models = self._models()
+        if self.isVisible() and (models != self._drawn or not models):
+            self.redraw()
+
+    def showEvent(self, event: object) -> None:
+        """Catch up."""
+        super().showEvent(event)  # type: ignore[arg-type]
+        self._follow()
 
     def _on_candidate(self, candidate: Candidate) -> None:
         if candidate.id == self._session.selected_id or candidate.id in self._session.inspection.compared:
