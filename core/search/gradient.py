@@ -102,7 +102,7 @@ class GradientTrainer:
 
     def snapshot(self, beta: float, name: str = "") -> Snapshot:
         """The network as it is now."""
-        state = self.program.measured(self.state)
+        state = self.state
         counted, recipe, costs = self._priced(state, name)
         x, y = self._dataset.x_val, self._dataset.y_val
         figure = self._objective.figure(x, y, self._outputs(state, x))

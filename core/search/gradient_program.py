@@ -32,8 +32,10 @@ from core.search.widths import Counted, Ebops, Width
 START_BITS = 8
 #: fraction bits may go this far below and above where they start
 BELOW, ABOVE = 16.0, 4.0
-#: what is left of the largest value of a tensor after a step in which it did not come again
-DECAY = 0.99
+#: share of the values of events that may be above the largest one of their format: they saturate, in training too
+OVERFLOW = 1 / 256
+#: how fast the largest value follows that share, and how far at most in a step, as logarithms
+_FOLLOWING, _JUMP = 0.02, 0.3
 #: what a width learns faster than a weight
 HASTE = 4.0
 _TRAIN, _MEASURE, _SCORE = "train", "measure", "score"
@@ -58,9 +60,9 @@ def rounded(value: Any) -> Any:
 class TrainedQuantizer:
     """Stands in a layer's `quantizers`; what it reads is set while a program is traced.
 
-    In training values are rounded and never cut off; `peak` then is the largest magnitude, which fades. When
-    measured they are not cut off either, and `peak` is the largest magnitude seen. When scored they are what the
-    quantizer of the final model makes of them.
+    `peak` is the magnitude up to which values of events are kept. In training they saturate there, and it follows
+    their share above it, so that this comes to OVERFLOW. When measured, at the start, they are not cut off, and
+    `peak` is the largest magnitude seen. When scored they are what the quantizer of the final model makes of them.
     """
 
     def __init__(self, width: Width, spec: QuantizerSpec) -> None:
@@ -87,27 +89,38 @@ class TrainedQuantizer:
             x = tf.nn.relu(x)
         fraction = self.fraction
         step = two_to(-tf.stop_gradient(fraction))
-        largest = self._largest(x)
-        if not self.width.of_weight:
-            if self.mode != _SCORE:
-                self.peak = tf.maximum(self.peak, largest)
+        if self.width.of_weight:
+            largest = self._over_events(tf.reduce_max, x)
+        else:
+            if self.mode == _MEASURE:
+                self.peak = tf.maximum(self.peak, self._over_events(tf.reduce_max, x))
             largest = self.peak
         self._count(tf.round(largest / step), fraction)
         if self.mode == _SCORE:
             n = self.magnitude
             return self._final(x, bits=tf.where(n > 0, n + float(self.width.signed), tf.zeros_like(n)),
                                integer=n - fraction)
+        if self.mode == _TRAIN and not self.width.of_weight:
+            x = self._saturated(x, step)
         grid = tf.stop_gradient(tf.round(x / step) * step)
         error = tf.stop_gradient(x - grid)
         return grid + (x - tf.stop_gradient(x)) + math.log(2.0) * error * (fraction - tf.stop_gradient(fraction))
 
-    def _largest(self, x: Any) -> Any:
-        """Largest magnitude of the values that share a width."""
+    def _over_events(self, reduce: Any, x: Any) -> Any:
+        """The magnitudes of the values that share a width, reduced to one."""
         size = tf.stop_gradient(tf.abs(x))
         shape, rank = self.width.shape, len(x.shape)
         if self.width.of_weight and len(shape) == rank:
             return size
-        return tf.reduce_max(size, axis=list(range(rank - len(shape))))
+        return reduce(size, axis=list(range(rank - len(shape))))
+
+    def _saturated(self, x: Any, step: Any) -> Any:
+        """`x` cut off at the largest value of its format where it has one; the peak follows."""
+        n = tf.stop_gradient(self.magnitude)
+        most = tf.where(n > 0, two_to(n) - 1.0, two_to(n) * 2.0**16) * step  # a dead channel keeps its gradient
+        above = self._over_events(lambda size, axis: tf.reduce_mean(tf.cast(size > self.peak, tf.float32), axis), x)
+        self.peak *= tf.exp(tf.minimum(_FOLLOWING * (above / OVERFLOW - 1.0), _JUMP))
+        return tf.clip_by_value(x, -most, most)
 
     def _count(self, codes: Any, fraction: Any) -> None:
         n = bit_length(codes)
@@ -272,7 +285,7 @@ class GradientProgram(Program):
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
             weights, latents, others, peaks = self._split(state)
-            with self._widths.reading(latents, [DECAY * peak for peak in peaks], _TRAIN):
+            with self._widths.reading(latents, peaks, _TRAIN):
                 outputs, others, extra = self._model.stateless_call(weights, others, inputs, training=True,
                                                                     return_losses=True)
                 loss = tf.reduce_mean(self._objective.loss(targets, outputs))
@@ -305,7 +318,7 @@ class GradientProgram(Program):
     # -- what is stored ----------------------------------------------------------------------------------
 
     def measured(self, state: State) -> State:
-        """The state with its largest values those of all training events: then none of them overflows."""
+        """The state with its largest values those of all training events, as it is to begin with."""
         return state._replace(others=(*self._split(state)[2], *self._measure(state)))
 
     def _measured(self, state: State) -> list[Any]:

@@ -94,6 +94,9 @@ class Constraint(msgspec.Struct, frozen=True):
     at_least: bool
     limit: float
 
+    def __str__(self) -> str:
+        return f"{self.name}{'>=' if self.at_least else '<='}{self.limit:g}"
+
     def violation(self, figures: Mapping[str, float]) -> float:
         """By how much it is missed, relative to the limit; 0 or less where it is kept, UNKNOWN where not known."""
         value = figures.get(self.name, math.nan)
@@ -151,6 +154,10 @@ class Goal(msgspec.Struct, frozen=True):
     def violations(self, figures: Mapping[str, float]) -> tuple[float, ...]:
         """One value a constraint, 0 or less where it is kept."""
         return tuple(constraint.violation(figures) for constraint in self.constraints)
+
+    def missed(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """`violations` by what they are of."""
+        return {str(one): violation for one, violation in zip(self.constraints, self.violations(figures), strict=True)}
 
     def kept(self, figures: Mapping[str, float]) -> bool:
         """True where every constraint is kept."""

@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial
 
 from core.errors import SearchError
 
 #: small, because a budget is tens to hundreds of candidates and generations must turn over
 POPULATION = 16
-#: the attribute of a trial that says by how much it misses each constraint
-VIOLATIONS = "violations"
 
-Constraints = Callable[[FrozenTrial], Sequence[float]] | None
-
-
-def _missed(trial: FrozenTrial) -> Sequence[float]:
-    return tuple(trial.user_attrs.get(VIOLATIONS, ()))
+def _nsga2(seed: int, parallel: bool) -> BaseSampler:
+    return NSGAIISampler(population_size=POPULATION, seed=seed)
 
 
-def _nsga2(seed: int, constraints: Constraints, parallel: bool) -> BaseSampler:
-    return NSGAIISampler(population_size=POPULATION, seed=seed, constraints_func=constraints)
+def _tpe(seed: int, parallel: bool) -> BaseSampler:
+    return TPESampler(seed=seed, multivariate=True, n_startup_trials=POPULATION, constant_liar=parallel)
 
 
-def _tpe(seed: int, constraints: Constraints, parallel: bool) -> BaseSampler:
-    return TPESampler(seed=seed, multivariate=True, n_startup_trials=POPULATION, constraints_func=constraints,
-                      constant_liar=parallel)
-
-
-def _random(seed: int, constraints: Constraints, parallel: bool) -> BaseSampler:
+def _random(seed: int, parallel: bool) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-METHODS: dict[str, Callable[[int, Constraints, bool], BaseSampler]] = {
-    "nsga2": _nsga2, "tpe": _tpe, "random": _random}
+METHODS: dict[str, Callable[[int, bool], BaseSampler]] = {"nsga2": _nsga2, "tpe": _tpe, "random": _random}
 #: shared weights, proxies, then training of the best: `core.search.staged`
 STAGED = "staged"
 #: one training in which the widths are trained too
@@ -54,14 +42,14 @@ def check_method(method: str) -> None:
         raise SearchError(f"unknown search method {method!r}", remedy=f"Use one of: {', '.join([*OWN, *METHODS])}")
 
 
-def make_sampler(method: str, seed: int, constrained: bool = False, parallel: bool = False) -> BaseSampler:
+def make_sampler(method: str, seed: int, parallel: bool = False) -> BaseSampler:
     """A fresh sampler; what it proposes depends on `seed` and on the study's trials alone.
 
-    `constrained`: trials carry VIOLATIONS; `parallel`: other proposals are still being tried.
+    `parallel`: other proposals are still being tried. Constraints are those that the trials carry.
     """
     check_method(method)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         # methods of their own only need a study that keeps what they tried
         make = _random if method in OWN else METHODS[method]
-        return make(seed, _missed if constrained else None, parallel)
+        return make(seed, parallel)

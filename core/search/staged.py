@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -214,7 +213,7 @@ class Staged:
         figures = self._figures(candidate)
         values = self.setting.goal.values(figures)
         if key not in self.known and np.isfinite(values).all():
-            self.setting.study.add(dict(key), values, candidate.id, self.setting.goal.violations(figures))
+            self.setting.study.add(dict(key), values, candidate.id, self.setting.goal.missed(figures))
         self._know(dict(key), candidate)
         self.added.append(candidate.id)
         self.failures = 0
@@ -280,15 +279,9 @@ class Proxies:
         self._study = self._new_study()
 
     def _new_study(self) -> optuna.Study:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = NSGAIISampler(population_size=GENERATION, seed=self._seed + self.generations,
-                                    constraints_func=self._missed if self._goal.constraints else None)
+        sampler = NSGAIISampler(population_size=GENERATION, seed=self._seed + self.generations)
         return optuna.create_study(directions=[StudyDirection[name.upper()] for name in self._goal.directions],
                                    sampler=sampler)
-
-    def _missed(self, trial: optuna.trial.FrozenTrial) -> tuple[float, ...]:
-        return self._scores[point_key(trial.params)][1]
 
     def tell(self, points: Sequence[Point]) -> None:
         """Have these points among the first generation."""
@@ -310,7 +303,10 @@ class Proxies:
                 self._scores[point_key(point)] = self._goal.values(figures), self._goal.violations(figures)
             self.count += len(new)
         for trial, point in zip(trials, points, strict=True):
-            self._study.tell(trial, list(self._scores[point_key(point)][0]))
+            values, missed = self._scores[point_key(point)]
+            for constraint, value in zip(self._goal.constraints, missed, strict=True):
+                trial.set_constraint(str(constraint), value)
+            self._study.tell(trial, list(values))
         self.generations += 1
 
     def _front(self, without: set[Any] | None = None) -> list[Any]:

@@ -9,7 +9,7 @@ seed gives the same candidates, also when the search was killed and resumed in b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import optuna
@@ -22,14 +22,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import SearchError
 from core.search.objectives import Goal
-from core.search.samplers import VIOLATIONS, check_method, make_sampler
+from core.search.samplers import check_method, make_sampler
 from core.search.space import SearchSpace
 
 _GIVEN_UP = "given_up"
 _CANDIDATE = "candidate"
 _PROXY, _EPOCHS = "proxy", "epochs"
-#: where Optuna's samplers look for what `violations` holds, of trials that were not told through them
-_CONSTRAINTS = "constraints"
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -109,7 +107,7 @@ class Study:
     def ask(self) -> Proposal:
         """The next point to try."""
         self._study.sampler = make_sampler(self._method, _mixed(self._seed, self._settled + len(self._open)),
-                                           bool(self._goal.constraints), bool(self._open))
+                                           bool(self._open))
         trial = self._study.ask(self._distributions)
         if isinstance(self._study.sampler, NSGAIISampler):
             # Optuna leaves enqueued points out of the generations, so that they would never be parents
@@ -121,21 +119,21 @@ class Study:
         return Proposal(trial.number, values)
 
     def tell(self, proposal: Proposal, values: tuple[float, ...], candidate_id: str,
-             violations: Sequence[float] = ()) -> None:
+             missed: Mapping[str, float] | None = None) -> None:
         """Store the values of a proposal's objectives, by how much it misses each constraint, and its candidate."""
         trial = self._open.pop(proposal.number)
         trial.set_user_attr(_CANDIDATE, candidate_id)
-        trial.set_user_attr(VIOLATIONS, list(violations))
+        for name, value in (missed or {}).items():
+            trial.set_constraint(name, value)
         self._study.tell(proposal.number, values=list(values))
         self._settled += 1
 
     def add(self, point: Point, values: tuple[float, ...], candidate_id: str,
-            violations: Sequence[float] = ()) -> None:
+            missed: Mapping[str, float] | None = None) -> None:
         """Store a point that was tried without being asked for, and what came of it."""
         self._study.add_trial(optuna.trial.create_trial(
             params=dict(point), distributions=self._distributions, values=list(values),
-            user_attrs={_CANDIDATE: candidate_id, VIOLATIONS: list(violations)},
-            system_attrs={_CONSTRAINTS: list(violations)} if violations else None))
+            user_attrs={_CANDIDATE: candidate_id}, constraints=dict(missed or {})))
         self._asked.add(self._key(point))
         self._settled += 1
 

@@ -113,7 +113,7 @@ class Planned:
         self._settle(figures)
         values = self._goal.values(figures)
         if candidate_id and not self._study.holds(task.values) and np.isfinite(values).all():
-            self._study.add(task.values, values, candidate_id, self._goal.violations(figures))
+            self._study.add(task.values, values, candidate_id, self._goal.missed(figures))
 
     def give_up(self, task: Task, reason: str) -> None:
         """Remember that there is no result."""
@@ -146,7 +146,7 @@ class Sampled:
         if not np.isfinite(values).all():
             self.give_up(task, "an objective is not a number")
             return
-        self._study.tell(self._proposals.pop(task.number), values, candidate_id, self._goal.violations(figures))
+        self._study.tell(self._proposals.pop(task.number), values, candidate_id, self._goal.missed(figures))
 
     def give_up(self, task: Task, reason: str) -> None:
         """Store that it is not to be tried again."""
