@@ -19,6 +19,7 @@ import numpy as np
 from core.errors import ExportError
 from core.events import Monitor
 from core.hls import emulator
+from core.hls.hls4ml_adders import by_alkaid
 from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.launcher import run_tool
 from core.hls.network import logits_model, read_network
@@ -154,7 +155,7 @@ def _refuse_unknown(model: Any, options: Hls4mlOptions) -> None:
 @contextlib.contextmanager
 def _mended() -> Iterator[None]:
     """hls4ml with the mends below, for as long as it converts and writes."""
-    with _kept_types():
+    with _kept_types(), by_alkaid():
         yield
 
 

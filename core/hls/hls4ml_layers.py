@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from hls4ml.backends import get_backend
-from hls4ml.backends.template import FunctionCallTemplate
+from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 from hls4ml.model.layers import DepthwiseConv1D, DepthwiseConv2D, Layer, register_layer
 from hls4ml.model.types import Source
 from hls4ml.utils.qinterval import QIntervalArray, minimal_kif
@@ -116,22 +116,25 @@ def _forms(layer: LookUp, signed: bool, integer: int, fraction: int) -> tuple[li
 # -- C++ -------------------------------------------------------------------------------------------------
 
 _GATHER = """
-template <{types}, class res_T> void {name}({arguments}, res_T &res) {{
+template <{types}, class res_T, typename CONFIG_T>
+void {name}({arguments}, res_T res[{count}]) {{
     #pragma HLS INLINE
 {lines}
 }}
 """
 
-_COPY = """
-template <class data_T, class res_T> void {name}(hls::stream<data_T> &data, hls::stream<res_T> &res) {{
-    for (unsigned pack = 0; pack < {count} / data_T::size; pack++) {{
+_STREAM = """
+template <class data_T, class res_T, typename CONFIG_T>
+void {name}(hls::stream<data_T> &data, hls::stream<res_T> &res) {{
+{which}
+    for (unsigned pack = 0; pack < CONFIG_T::n_in / data_T::size; pack++) {{
         #pragma HLS PIPELINE
         data_T values = data.read();
         res_T results;
         PRAGMA_DATA_PACK(results)
         for (unsigned n = 0; n < data_T::size; n++) {{
             #pragma HLS UNROLL
-            results[n] = values[n];
+            results[n] = {one};
         }}
         res.write(results);
     }}
@@ -149,7 +152,8 @@ template <class value_T> {result} {name}_one(value_T value, int which) {{
     return found;
 }}
 
-template <class data_T, class res_T> void {name}(data_T &data, res_T &res) {{
+template <class data_T, class res_T, typename CONFIG_T>
+void {name}(data_T data[{count}], res_T res[{count}]) {{
     #pragma HLS PIPELINE
 {which}
     for (int place = 0; place < {count}; place++) {{
@@ -157,23 +161,11 @@ template <class data_T, class res_T> void {name}(data_T &data, res_T &res) {{
         res[place] = {name}_one(data[place], {own});
     }}
 }}
-
-template <class data_T, class res_T> void {name}(hls::stream<data_T> &data, hls::stream<res_T> &res) {{
-{which}
-    for (unsigned pack = 0; pack < {count} / data_T::size; pack++) {{
-        #pragma HLS PIPELINE
-        data_T values = data.read();
-        res_T results;
-        PRAGMA_DATA_PACK(results)
-        for (unsigned n = 0; n < data_T::size; n++) {{
-            #pragma HLS UNROLL
-            unsigned place = pack * data_T::size + n;
-            results[n] = {name}_one(values[n], {own});
-        }}
-        res.write(results);
-    }}
-}}
 """
+
+_CONFIG = """struct config{index} {{
+    static const unsigned n_in = {count};
+}};\n"""
 
 
 def function_name(layer: Any) -> str:
@@ -188,12 +180,13 @@ def gather_code(layer: Gather) -> str:
         if source.any() or (place != np.arange(place.size)).any():
             raise ExportError(f"layer {layer.get_attr('of')!r} moves values about, which has no form in io_stream",
                               remedy="Use io_parallel")
-        return _COPY.format(name=function_name(layer), count=place.size)
+        return _STREAM.format(name=function_name(layer), which="", one="values[n]")
     lines = [f"    res[{n}] = " + ("0;" if s < 0 else f"data{s}[{p}];")
              for n, (s, p) in enumerate(zip(source, place, strict=True))]
-    numbers = range(len(layer.inputs))
-    return _GATHER.format(name=function_name(layer), types=", ".join(f"class data{n}_T" for n in numbers),
-                          arguments=", ".join(f"data{n}_T &data{n}" for n in numbers), lines="\n".join(lines))
+    sizes = [layer.get_input_variable(name).size() for name in layer.inputs]
+    return _GATHER.format(name=function_name(layer), types=", ".join(f"class data{n}_T" for n in range(len(sizes))),
+                          arguments=", ".join(f"data{n}_T data{n}[{size}]" for n, size in enumerate(sizes)),
+                          lines="\n".join(lines), count=place.size)
 
 
 def lookup_code(layer: LookUp) -> str:
@@ -212,9 +205,14 @@ def lookup_code(layer: LookUp) -> str:
     listed = len(forms) > 1
     flat = which.ravel()
     line = f"    static const unsigned short whose[{flat.size}] = {{{', '.join(map(str, flat))}}};" if listed else ""
-    return _LOOKUP.format(name=function_name(layer), result=result, tables="\n".join(tables), u="" if signed else "u",
+    name = function_name(layer)
+    code = _LOOKUP.format(name=name, result=result, tables="\n".join(tables), u="" if signed else "u",
                           width=width, wide=width + 2, top=width - 1, choices="\n".join(choices), which=line,
                           count=flat.size, own="whose[place]" if listed else "0")
+    if layer.model.config.get_config_value("IOType") == "io_parallel":
+        return code
+    own = "whose[pack * data_T::size + n]" if listed else "0"
+    return code + _STREAM.format(name=name, which=line, one=f"{name}_one(values[n], {own})")
 
 
 def _type_of(values: list[float]) -> str:
@@ -249,30 +247,49 @@ def table_of(form: Form, step: float) -> np.ndarray:
     return np.asarray(form.ys[np.clip(codes - low, 0, len(form.ys) - 1)])
 
 
-class GatherCall(FunctionCallTemplate):  # type: ignore[misc]
-    """The call of a Gather in the top function."""
+def _call(node: Any) -> str:
+    sources = [node.get_input_variable(name) for name in node.inputs]
+    target = node.get_output_variable()
+    types = ", ".join([*(source.type.name for source in sources), target.type.name, f"config{node.index}"])
+    return f"nnet::{function_name(node)}<{types}>({', '.join([*(s.name for s in sources), target.name])});"
+
+
+class _Call(FunctionCallTemplate):  # type: ignore[misc]
+    """The call of a step in the top function; the step itself goes to the generated code."""
+
+    step: Any
+    code: Any
 
     def __init__(self) -> None:
-        super().__init__(Gather, include_header=["nnet_utils/nnet_code_gen.h"])
+        super().__init__(self.step, include_header=["nnet_utils/nnet_code_gen.h"])
 
     def format(self, node: Any) -> str:
-        """One line of C++; the function itself goes to the generated code."""
-        node.set_attr("step_code", Source(gather_code(node)))
-        sources = ", ".join(node.get_input_variable(name).name for name in node.inputs)
-        return f"nnet::{function_name(node)}({sources}, {node.get_output_variable().name});"
+        """One line of C++."""
+        node.set_attr("step_code", Source(type(self).code(node)))
+        return _call(node)
 
 
-class LookUpCall(FunctionCallTemplate):  # type: ignore[misc]
-    """The call of a LookUp in the top function."""
+class GatherCall(_Call):
+    """The call of a Gather."""
+
+    step, code = Gather, staticmethod(gather_code)
+
+
+class LookUpCall(_Call):
+    """The call of a LookUp."""
+
+    step, code = LookUp, staticmethod(lookup_code)
+
+
+class StepConfig(LayerConfigTemplate):  # type: ignore[misc]
+    """What hls4ml keeps of every layer: a struct, here with the number of values."""
 
     def __init__(self) -> None:
-        super().__init__(LookUp, include_header=["nnet_utils/nnet_code_gen.h"])
+        super().__init__((Gather, LookUp))
 
     def format(self, node: Any) -> str:
-        """One line of C++; the function itself goes to the generated code."""
-        node.set_attr("step_code", Source(lookup_code(node)))
-        return (f"nnet::{function_name(node)}({node.get_input_variable().name},"
-                f" {node.get_output_variable().name});")
+        """The struct."""
+        return _CONFIG.format(index=node.index, count=node.get_output_variable().size())
 
 
 @cache
@@ -289,4 +306,5 @@ def install() -> None:
         backend = get_backend(name)
         backend.register_template(GatherCall)
         backend.register_template(LookUpCall)
+        backend.register_template(StepConfig)
 
