@@ -164,8 +164,10 @@ class LayerTableModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(self.columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = _Q.DisplayRole) -> Any:
-        """Titles above, nothing beside."""
-        if orientation is not Qt.Orientation.Horizontal or section >= len(self.columns):
+        """Titles above, names of layers beside."""
+        if orientation is not Qt.Orientation.Horizontal:
+            return self._layers[section].name if role == _Q.DisplayRole and section < len(self._layers) else None
+        if section >= len(self.columns):
             return None
         column = self.columns[section]
         if role == _Q.DisplayRole:

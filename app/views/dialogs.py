@@ -95,7 +95,9 @@ class ShortcutSheet(QDialog):
         grid.setHorizontalSpacing(24)
         rows = [(spec.tip, spec.shortcut) for spec in ACTIONS if spec.shortcut]
         rows += [("Undo", "Ctrl+Z"), ("Redo", "Ctrl+Shift+Z"), ("Edit the quantizer of a cell", "Enter or F2"),
-                 ("Leave the selected cells in float", "Del"), ("Copy and paste cells", "Ctrl+C, Ctrl+V"),
+                 ("Leave the selected cells in float", "Del"),
+                 ("Copy, cut and paste cells", "Ctrl+C, Ctrl+X, Ctrl+V"),
+                 ("Fill down the selected cells", "Ctrl+D"), ("Filter the layers", "Ctrl+F"),
                  ("Next or previous point of the front", "Right, Left")]
         for number, (tip, keys) in enumerate(rows):
             label = QLabel(keys, self, objectName=f"shortcut_{number}")

@@ -16,6 +16,8 @@ from core.quant.measures import Key
 
 Index = QModelIndex | QPersistentModelIndex
 QUANTIZER_WIDTH = 194
+#: quantizer columns that fit a window beside everything else
+SEEN_AT_ONCE = 3
 #: widths of columns that hold a bar, by title; the last takes what is left
 WIDTHS = {"Accumulator": 132, "Energy": 96, "Bits": 84, "Sensitivity": 96}
 #: (name, text, shortcut, method)
@@ -207,4 +209,9 @@ class LayerTable(QTableView):
             else:
                 self.setColumnWidth(number, wide)
         header.setStretchLastSection(True)
+        quantizers = sum(bool(column.parameter) and column.parameter not in NUMBERS for column in self.layers.columns)
+        many = quantizers > SEEN_AT_ONCE
+        self.verticalHeader().setVisible(many)  # names that stay while the columns scroll
+        if self.layers.columns:
+            self.setColumnHidden(0, many)
         self._show_used()

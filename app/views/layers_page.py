@@ -62,6 +62,7 @@ class LayersPage(QWidget):
         find.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         find.triggered.connect(self._on_find)
         self.addAction(find)
+        self.edit_actions = [*self.table.edit_actions, find]
         self.measure = QPushButton(MEASURE, self, objectName="measure_sensitivity")
         self.measure.setToolTip("Quantize one tensor at a time, without training, and see what each alone costs")
         self.measure.clicked.connect(self._on_measure)
@@ -69,6 +70,11 @@ class LayersPage(QWidget):
         self.calibrate.setToolTip("Choose the integer bits of the selected layers, of all where one cell or none is"
                                   " selected, so that least is lost on training events; widths stay")
         self.calibrate.clicked.connect(self._on_calibrate)
+        for name, text, button in (("measure", "&Measure sensitivity", self.measure),
+                                   ("calibrate", "&Integer bits from data", self.calibrate)):
+            action = QAction(text, self, objectName=f"action_{name}", toolTip=button.toolTip())
+            action.triggered.connect(button.click)
+            self.edit_actions.append(action)
         self.presets = QPushButton("Presets", self, objectName="presets_button")
         self.presets.setToolTip("Give every layer quantizers at once")
         self.preset_menu = QMenu(self.presets, objectName="presets_menu")

@@ -145,6 +145,8 @@ class MainWindow(QMainWindow):
         menus["Edit"].addSeparator()
         self.layers.preset_menu.setTitle("&Presets")
         menus["Edit"].addMenu(self.layers.preset_menu)
+        menus["Edit"].addSeparator()
+        menus["Edit"].addActions(self.layers.edit_actions)
         log = self.log_dock.toggleViewAction()
         log.setObjectName("action_log")
         log.setShortcut(QKeySequence("Ctrl+L"))

@@ -155,5 +155,5 @@ def _passed_on(layer: LayerInfo, row: Row | None, known: Mapping[Key, Tensor]) -
         return Tensor(before.format, before.bits, Origin(INHERITED, layer.inbound[0]))
     if row is None or row.output.floating:
         return Tensor(FLOAT32, 32, Origin(DEFAULT))
-    source = THE_SUM if "accumulator" in row.types else (layer.inbound[0] if layer.inbound else "")
+    source = THE_SUM if "accumulator" in row.types else " and ".join(layer.inbound)
     return Tensor(type_name(row.output), row.output.bits, Origin(INHERITED, source))

@@ -147,7 +147,7 @@ def _subtract_exponents(numerator: DataType, denominator: DataType) -> Operation
 def add(first: DataType, second: DataType) -> DataType:
     """Format of a sum of two numbers."""
     if first.floating or second.floating:
-        return floating(max(first.bits, second.bits))
+        return floating(max(value.bits for value in (first, second) if value.floating))
     if not (first.power and second.mode == BINARY01):  # the original adds a power of two to 0/1 as it is
         first, second = as_fixed(first), as_fixed(second)
     return fixed(max(first.bits, second.bits) + 1, max(first.integer, second.integer) + 1,

@@ -22,7 +22,7 @@ from app.models.layer_table import QUANTIZER_ROLE
 from core.errors import QuantizerError
 from core.quant.recipe import uniform
 
-ANSWER_MS = 60_000  # TensorFlow's import on a busy machine is part of the first answer
+ANSWER_MS = 240_000
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +259,41 @@ def test_that_only_the_newest_of_many_edits_is_evaluated_and_known_answers_come_
     assert not session.computing and session.evaluation == first
     assert len(asked) == 1
     session.runner.jobStarted.disconnect(asked.append)
+
+
+def test_that_sensitivities_are_measured_by_the_worker_and_shown_as_bars(window, parts):
+    table, analysis = window.layers.table, parts.session.analysis
+    window.layers.preset_menu.actions()[8].trigger()
+    assert parts.session.recipe.name == "Q4"
+    QTest.mouseClick(window.layers.measure, Qt.MouseButton.LeftButton)
+    assert analysis.measuring and window.layers.measure.text().startswith("Stop measuring")
+    assert wait(lambda: not analysis.measuring)
+    assert window.layers.measure.text() == "Measure sensitivity"
+    assert len(analysis.sensitivities) == 12  # four kernels and biases, three outputs, the input
+    shares = {layer: table.layers.worst_share(layer) for layer in ("features", "fc1", "fc2", "relu1", "output")}
+    assert max(shares.values()) <= 1 and min(shares.values()) >= 0
+    worst = max(analysis.sensitivities.values(), key=lambda one: one.metric_drop)
+    assert worst.metric_drop > 0.02 and table.layers.worst_share(worst.layer) == 1.0
+
+
+def test_that_values_of_an_activation_are_recorded_by_the_worker_when_it_is_selected(window, parts):
+    window.layers.table.setCurrentIndex(cell(window, "relu2", "output"))
+    assert wait(lambda: parts.session.analysis.recorded is not None)
+    assert wait(lambda: "saturate" in window.layers.values.summary.text())
+    assert "on 2000 events" in window.layers.values.summary.text()
+
+
+def test_that_integer_bits_come_from_data_and_gain_accuracy(window, parts):
+    session = parts.session
+    session.apply_preset(uniform(session.info, 6))
+    assert wait(lambda: not session.computing)
+    before = session.evaluation.accuracy
+    window.layers.table.setCurrentIndex(cell(window, "fc1", "kernel"))
+    QTest.mouseClick(window.layers.calibrate, Qt.MouseButton.LeftButton)
+    assert wait(lambda: session.undo_stack.undoText().startswith("calibrate"))
+    assert wait(lambda: not session.computing)
+    assert session.recipe.spec("relu1", "output")["bits"] == 6
+    assert session.evaluation.accuracy > before + 0.02
 
 
 # -- jobs --------------------------------------------------------------------------------------------

@@ -100,3 +100,16 @@ def test_that_presets_fit_and_published_ones_are_carried_over_by_layer(jets):
 
 def test_that_only_layers_behind_which_shapes_follow_are_resizable(jets):
     assert resizable(jets[0]) == {"fc1", "fc2", "fc3"}
+
+
+def test_that_a_cell_with_a_float_state_is_priced_and_its_sum_is_not_checked():
+    shapes = {"kernel": (8, 24), "recurrent_kernel": (6, 24), "bias": (24,)}
+    layers = (LayerInfo(name="x", class_name="InputLayer", output_shape=(5, 8)),
+              LayerInfo(name="lstm", class_name="LSTM", inbound=("x",), input_shapes=((5, 8),), output_shape=(6,),
+                        config={"units": 6, "use_bias": True}, macs=1680,
+                        weights=tuple(WeightInfo(parameter=p, shape=s) for p, s in shapes.items())))
+    info = ModelInfo(name="cell", layers=layers, inputs=("x",), outputs=("lstm",))
+    # a wide input: its sum of fixed-point products has more bits than the state's floats
+    found = EffectivePrecision(info).of(uniform(info, 16, input_quantizer="quantized_bits(24,5,alpha=1)"), {})
+    assert found.sums["lstm"][0].note == "computed in floating point"
+    assert found.tensors["lstm", "output"].format == FLOAT32
