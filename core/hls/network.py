@@ -86,19 +86,6 @@ def read_network(model: keras.Model) -> Network:
     return Network(tuple(nodes), exported.outputs[0]._keras_history.operation.name, softmax)
 
 
-def refuse_looked_up(network: Network) -> None:
-    """Raise ExportError for what only the RTL flow can do: functions that are looked up, slopes, widths by place."""
-    for node in network.nodes:
-        what = f"looks up {node.function.text}" if node.function is not None else \
-            "has a slope or a ceiling" if node.activation == "leaky" else \
-            "has output widths of its own" if isinstance(node.output, np.ndarray) else \
-            f"computes {node.op}" if node.op in ("dot", "constant") else ""
-        if what:
-            raise ExportError(f"layer {node.name.split('/')[0]!r} {what}, which has no exact form in hls4ml yet",
-                              remedy="Use the RTL flow, or quantized_bits with alpha=1, quantized_relu or"
-                                     " quantized_tanh")
-
-
 def _inbound(model: keras.Model, layer: keras.Layer) -> tuple[str, ...]:
     inside = set(model.operations)
     for node in layer._inbound_nodes:

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import ExportError
 from core.hls import rtl_functions
-from core.hls.network import logits_model, read_network, refuse_looked_up
+from core.hls.network import logits_model, read_network
 from core.hls.rtl_alkaid import _library, trace_network
 from core.hls.rtl_steps import array_like
 from core.quant import Recipe, predict, quantize
@@ -100,12 +100,6 @@ def test_outputs_without_an_exact_form_are_refused_with_the_reason(text: str, sa
     with pytest.raises(ExportError, match=says) as caught:
         trace_network(read_network(model))
     assert "tested" in str(caught.value) and caught.value.remedy
-
-
-def test_what_is_looked_up_is_kept_from_the_cpp_flow() -> None:
-    model = quantized("Dense", {"kernel": WEIGHT, "bias": WEIGHT, "output": "quantized_sigmoid(6)"})
-    with pytest.raises(ExportError, match=r"'tested' looks up quantized_sigmoid.*Use the RTL flow"):
-        refuse_looked_up(read_network(model))
 
 
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
