@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,9 @@ import numpy as np
 from core.errors import ExportError
 from core.events import Monitor
 from core.files import write_atomically
-from core.hls import diagnosis, exactness, hls4ml_flow, rtl_alkaid, simulate, yosys
+from core.hls import diagnosis, exactness, hls4ml_flow, hls4ml_project, rtl_alkaid, simulate, standalone, yosys
+from core.hls.hls4ml_options import Hls4mlOptions
+from core.hls.manifest import HlsProject, Manifest, RtlProject
 from core.hls.network import Network, logits_model, read_network
 from core.hls.parts import Part, find_part
 from core.hls.report import Exactness, ExportReport, FlowCheck, SynthesisReport
@@ -30,7 +33,7 @@ HLS_FOLDER, RTL_FOLDER = "hls4ml", "rtl"
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export: `flow` is "hls4ml", "rtl" or "both"; clock in ns; `events` to prove it on; RTL's own settings."""
+    """What to export: `flow` is "hls4ml", "rtl" or "both"; clock in ns; `events` to prove it on; settings by flow."""
 
     flow: str = "both"
     part: str = "xcvu9p-flgb2104-2L-e"
@@ -38,6 +41,7 @@ class ExportOptions:
     events: int = 2000
     synthesize: bool = True
     rtl: RtlOptions = field(default_factory=RtlOptions)
+    hls4ml: Hls4mlOptions = field(default_factory=Hls4mlOptions)
 
 
 def export(model: keras.Model, x: np.ndarray, options: ExportOptions, directory: Path,
@@ -61,20 +65,20 @@ def export(model: keras.Model, x: np.ndarray, options: ExportOptions, directory:
     part = find_part(options.part)
     network = read_network(model)
     if "c++" in flows:
-        hls4ml_flow.check(model)
+        hls4ml_flow.check(model, options.hls4ml)
     events = x[: options.events]
     if not len(events):
         raise ExportError("there are no events to prove the export on", remedy="Give at least one event")
     directory.mkdir(parents=True, exist_ok=True)
     work = _Work(model, network, events, options, part, directory, monitor)
-    checks = {flow: work.check(flow) for flow in flows}
+    checks = {flow: check for flow in flows if (check := work.check(flow)) is not None}
+    synthesis = work.synthesis() if options.synthesize and "rtl" in flows else None
     report = ExportReport(
         candidate_id=candidate_id or directory.name.rsplit("-", 1)[0], flow=options.flow, directory=str(directory),
         part=part.name, clock_ns=options.clock_ns, created=datetime.now(UTC).isoformat(timespec="seconds"),
         exactness=exactness.combined(checks, work.note()), estimate=work.estimate(),
-        synthesis=work.synthesis() if options.synthesize and "rtl" in flows else None,
-        tools=_versions(), warnings=work.warnings)
-    _leave(report, directory)
+        synthesis=synthesis, syntheses=[synthesis] if synthesis else [], tools=_versions(), warnings=work.warnings)
+    _leave(report, standalone.leave(directory, work.manifest(report)), directory)
     return report
 
 
@@ -107,22 +111,29 @@ class _Work:
         single = evaluation.predict(self._exported, events).reshape(len(events), -1)
         self._single_differs = int((single.astype(np.float64) != self._reference).sum())
         self._rtl: rtl_alkaid.Rtl | None = None
+        self._hls_inputs = 0
+        self._cpp_note = ""
+        self._golden: dict[str, np.ndarray] = {}
         self.warnings: list[str] = []
 
     def note(self) -> str:
         """What was compared, in words."""
         text = "Keras computed in float64, where sums of fixed-point products are exact"
-        if self._network.softmax:
-            text += "; the final softmax is left out of the firmware, which keeps the order of the classes"
+        if self._network.softmax and "rtl" in FLOWS[self._options.flow]:
+            text += "; the final softmax is left out of the RTL, which keeps the order of the classes"
+        if self._cpp_note:
+            text += f"; C++: {self._cpp_note}"
         if self._single_differs:
             text += f"; Keras in float32 rounds {self._single_differs} of {self._reference.size} outputs differently"
         return text + "."
 
-    def check(self, flow: str) -> FlowCheck:
-        """Write the project of one flow, run the events through it, and compare."""
+    def check(self, flow: str) -> FlowCheck | None:
+        """Write the project of one flow, run the events through it, and compare; None where it cannot be run here."""
         started = time.monotonic()
-        found = self._emulate() if flow == "c++" else self._simulate()
-        result = exactness.compare(flow, self._reference, found, time.monotonic() - started)
+        expected, found = self._emulate() if flow == "c++" else (self._reference, self._simulate())
+        if found is None:
+            return None
+        result = exactness.compare(flow, expected, found, time.monotonic() - started)
         verdict = "no mismatch" if not result.mismatches else f"{result.mismatches} MISMATCHES"
         self._monitor.log(f"{flow}: {result.values} values on {result.events} events, {verdict}",
                           "error" if result.mismatches else "info", "exactness")
@@ -132,13 +143,17 @@ class _Work:
         return diagnosis.diagnosed(result, self._exported, self._network, self._events[result.first.event], source,
                                    self._monitor)
 
-    def _emulate(self) -> np.ndarray:
-        folder = self._directory / HLS_FOLDER
-        self._monitor.stage("hls4ml project")
-        graph = hls4ml_flow.write_project(self._model, folder, self._part.name, self._options.clock_ns, self._monitor)
-        write_atomically(folder / "tensor_types.json", _json(hls4ml_flow.tensor_types(graph)))
-        self._monitor.stage("c++ emulation")
-        return hls4ml_flow.emulate(graph, folder, self._events, self._monitor)
+    def _emulate(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """(what the C++ is to give, what it gives)."""
+        done = hls4ml_project.export_project(
+            self._model, self._events, self._reference, self._directory / HLS_FOLDER, self._part.name,
+            self._options.clock_ns, self._options.hls4ml, self._monitor)
+        self._hls_inputs = int(np.prod(self._events.shape[1:]))
+        self._cpp_note = done.note
+        self.warnings += done.warnings
+        if done.found is not None and done.project_is_exact:
+            self._golden |= {"events": self._events, "expected_cpp": done.expected}
+        return done.expected, done.found
 
     def _written(self) -> rtl_alkaid.Rtl:
         if self._rtl is None:
@@ -155,7 +170,28 @@ class _Work:
         entry = next(layer for layer in self._exported.layers if isinstance(layer, QInput))
         assert entry.output_quantizer is not None  # read_network has checked it
         quantized = np.asarray(entry.output_quantizer(self._events.astype(np.float64)))
+        self._golden |= {"quantized": quantized, "expected_rtl": self._reference}
         return simulate.simulate(rtl, quantized, self._monitor)
+
+    def manifest(self, report: ExportReport) -> Manifest:
+        """What lies in the folder; the events and results that prove it are stored here."""
+        standalone.store_golden(self._directory, self._golden)
+        outputs = int(self._reference.shape[1])
+        hls = HlsProject(folder=HLS_FOLDER, top=hls4ml_flow.PROJECT, backend=self._options.hls4ml.backend,
+                         inputs=self._hls_inputs, outputs=outputs) if self._hls_inputs else None
+        return Manifest(
+            candidate_id=report.candidate_id, flow=report.flow, part=report.part, clock_ns=report.clock_ns,
+            events=len(self._events), settings=settings_of(self._options), tools=report.tools, hls=hls,
+            rtl=self._rtl_project(outputs))
+
+    def _rtl_project(self, outputs: int) -> RtlProject | None:
+        if self._rtl is None:
+            return None
+        rtl, verilog = self._rtl, self._rtl.verilog
+        return RtlProject(
+            folder=RTL_FOLDER, top=rtl.top, language=rtl.options.language, stages=list(verilog.stages),
+            verilog=str(verilog.directory.relative_to(self._directory)), cycles=rtl.cycles, outputs=outputs,
+            extra_steps=rtl.extra_steps)
 
     def estimate(self) -> SynthesisReport | None:
         """alkaid's own figures, before synthesis."""
@@ -178,6 +214,13 @@ class _Work:
                                 self._monitor)
 
 
+def settings_of(options: ExportOptions) -> str:
+    """All that decides what an export's projects are, as one text: two exports with the same one are the same."""
+    parts = (options.flow, options.part, f"{options.clock_ns:g}", msgspec.json.encode(options.rtl).decode(),
+             msgspec.json.encode(options.hls4ml).decode())
+    return " ".join(parts)
+
+
 def _versions() -> dict[str, str]:
     tools = (find_tool(name) for name in ("hls4ml", "alkaid", "verilator", "yosys", "g++"))
     return {tool.name: tool.version for tool in tools if tool.found}
@@ -187,15 +230,15 @@ def _json(value: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2)
 
 
-def _leave(report: ExportReport, directory: Path) -> None:
+def _leave(report: ExportReport, written: Manifest, directory: Path) -> None:
     """Report, proof and instructions beside the project."""
     if report.exactness:
         write_atomically(directory / "exactness.json", _json(report.exactness))
-    write_atomically(directory / "README.md", _readme(report).encode())
+    write_atomically(directory / "README.md", _readme(report, written).encode())
     write_atomically(directory / "report.json", _json(report))
 
 
-def _readme(report: ExportReport) -> str:
+def _readme(report: ExportReport, written: Manifest) -> str:
     proof: Exactness | None = report.exactness
     lines = [f"# Firmware of candidate {report.candidate_id}", "",
              f"Written by Quantiscope on {report.created} for {report.part} at {report.clock_ns:g} ns.", ""]
@@ -203,14 +246,15 @@ def _readme(report: ExportReport) -> str:
         state = "agree" if proof.verified else "DO NOT AGREE"
         lines += [f"Keras and {', '.join(proof.flows)} {state}: {proof.mismatches} mismatching values on"
                   f" {proof.events} events. {proof.note}", ""]
-    lines += ["Tools: " + ", ".join(f"{name} {version}" for name, version in report.tools.items()), ""]
-    if report.flow in ("hls4ml", "both"):
-        lines += [f"- C++ emulation: `cd {HLS_FOLDER} && bash build_lib.sh`",
-                  f"- Vitis HLS: `cd {HLS_FOLDER} && vitis-run --tcl build_prj.tcl --mode hls`",
-                  f"- the type of every tensor: `{HLS_FOLDER}/tensor_types.json`"]
-    if report.flow in ("rtl", "both"):
-        lines += [f"- Vivado: `cd {RTL_FOLDER} && vivado -mode batch -source build_vivado_prj.tcl`",
-                  f"- Verilog: `{RTL_FOLDER}/src`, top module `{rtl_alkaid.TOP}`",
-                  f"- Yosys, one stage: `cd {RTL_FOLDER}/yosys && python -c"
-                  " \"from pyosys import libyosys as ys; ys.run_pass('script logic0.ys', ys.Design())\"`"]
+    lines += ["Tools: " + ", ".join(f"{name} {version}" for name, version in report.tools.items()), "",
+              "It can be worked on without Quantiscope:", "",
+              "- `python rebuild.py check` compiles it anew and compares it with the results in `golden/`, exactly",
+              "- `python rebuild.py tools` compares the tools above with those that are here",
+              *(f"- `python rebuild.py synthesize {tool}`, which is " + " then ".join(
+                  f"`cd {one.folder} && {shlex.join(one.command)[:160]}`" for one in commands[-2:])
+                for tool, commands in written.synthesis.items())]
+    if written.hls:
+        lines += [f"- the HLS project, its commands and the type of every tensor: `{HLS_FOLDER}/README.md`"]
+    if written.rtl:
+        lines += [f"- {written.rtl.language}: `{RTL_FOLDER}/src`, top module `{rtl_alkaid.TOP}`"]
     return "\n".join(lines) + "\n"

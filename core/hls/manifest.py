@@ -38,8 +38,30 @@ class RtlProject(msgspec.Struct, frozen=True, kw_only=True):
     extra_steps: int
 
 
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """A command and the folder, below the export's, to run it in.
+
+    In its words {python}, {perl}, {g++}, {verilator}, {build}, {library} and {result} stand for places.
+    """
+
+    folder: str
+    command: list[str]
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """How one flow is checked again: built, run on the stored events, compared with `expected` (a .npy file)."""
+
+    build: list[Recorded]
+    run: Recorded
+    library: str
+    expected: str
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """One export: what was written, for which part and clock (ns), by which tools, with which settings."""
+    """One export: what was written, for which part and clock (ns), by which tools, with which settings.
+
+    `checks` by flow and `synthesis` by tool are the commands by which it can be checked and built again.
+    """
 
     candidate_id: str
     flow: str
@@ -50,6 +72,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tools: dict[str, str]
     hls: HlsProject | None = None
     rtl: RtlProject | None = None
+    checks: dict[str, Check] = {}
+    synthesis: dict[str, list[Recorded]] = {}
 
     def save(self, directory: Path) -> None:
         """Write it into the export's folder."""

@@ -58,6 +58,11 @@ class Rtl:
         return self.twin or self
 
     @property
+    def extra_steps(self) -> int:
+        """Clock cycles to run on after the last event went in, until its result is out."""
+        return max(max(int(port.schedule.bias) for port in self.model.fsm.out_signals) - 1, 0)
+
+    @property
     def stage_ns(self) -> float:
         """Longest delay of a stage in alkaid's model, which knows no wires, in ns."""
         ends = sorted(float(logic.latency[1]) for logic in self.model.fsm.logic.values())

@@ -54,8 +54,7 @@ def _verilog(rtl: rtl_alkaid.Rtl, top: str, folder: Path, monitor: Monitor, limi
     """The Verilog files to simulate, as seen from the folder of the simulator."""
     source = rtl.directory / "src"
     if rtl.options.language == "verilog":
-        verilog = [*sorted(source.glob("static/*.v")), *sorted(source.glob("*.v"))]
-        return [f"../src/{path.relative_to(source)}" for path in verilog]
+        return verilog_files(source)
     ghdl, log = require("ghdl")["ghdl"].path, folder / "ghdl.log"
     own = [source / f"{name}.vhd" for name in (rtl.top, top)]  # each entity after those that it is made of
     others = [path for path in sorted(source.glob("*.vhd")) if path not in own]
@@ -87,12 +86,25 @@ def _build_folder(folder: Path) -> Iterator[str]:
 def _build(command: Sequence[str], environment: Mapping[str, str], library: str, top: str, files: Sequence[str],
            build: str, folder: Path, monitor: Monitor, log: Path, limit_s: float) -> None:
     """Translate the Verilog and link the simulator's library in `folder`."""
-    run_tool([*command, "--cc", "--build", "--Mdir", build, "-j", "2", "--top-module", top, "--prefix", f"V{top}",
-              "-Wno-fatal", "-Wno-lint", *_SPLIT, "-O3", "-CFLAGS", "-std=c++17 -fPIC -O1", "-I../src",
-              "-I../src/static", *files],
-             folder, monitor, name="verilator", log=log, environment=environment, limit_s=limit_s)
-    include = Path(environment["VERILATOR_ROOT"]) / "include"
-    run_tool([require("g++")["g++"].path, "-std=c++17", "-fPIC", "-O1", f"-I{build}", f"-I{include}",
-              f"-I{include}/vltstd", "-I.", "-pthread", "-shared", "-o", library,
-              "fsm_binder.cc", f"{build}/libV{top}.a", f"{build}/libverilated.a", "-Wl,--no-undefined"],
-             folder, monitor, name="g++", log=log, limit_s=limit_s)
+    include = f"{environment['VERILATOR_ROOT']}/include"
+    translate, link = build_commands(command, include, require("g++")["g++"].path, library, top, files, build)
+    run_tool(translate, folder, monitor, name="verilator", log=log, environment=environment, limit_s=limit_s)
+    run_tool(link, folder, monitor, name="g++", log=log, limit_s=limit_s)
+
+
+def build_commands(verilator: Sequence[str], include: str, compiler: str, library: str, top: str,
+                   files: Sequence[str], build: str) -> tuple[list[str], list[str]]:
+    """The command that translates the Verilog in the folder `build`, and the one that links the library."""
+    translate = [*verilator, "--cc", "--build", "--Mdir", build, "-j", "2", "--top-module", top, "--prefix", f"V{top}",
+                 "-Wno-fatal", "-Wno-lint", *_SPLIT, "-O3", "-CFLAGS", "-std=c++17 -fPIC -O1", "-I../src",
+                 "-I../src/static", *files]
+    link = [compiler, "-std=c++17", "-fPIC", "-O1", f"-I{build}", f"-I{include}", f"-I{include}/vltstd", "-I.",
+            "-pthread", "-shared", "-o", library, "fsm_binder.cc", f"{build}/libV{top}.a", f"{build}/libverilated.a",
+            "-Wl,--no-undefined"]
+    return translate, link
+
+
+def verilog_files(source: Path) -> list[str]:
+    """The Verilog under `source`, as seen from the folder of the simulator."""
+    return [f"../src/{path.relative_to(source)}" for path in
+            [*sorted(source.glob("static/*.v")), *sorted(source.glob("*.v"))]]

@@ -26,6 +26,8 @@ from core.hls.steps import Step, forget, mark_finished, seconds_of_finished
 from core.hls.tools import require
 
 WORKERS = 2
+#: scripts, logs and statistics, in the folder of the RTL
+FOLDER = "yosys"
 _CELLS = "+/xilinx/"
 _PASSES = """
 proc; flatten; opt_expr; opt_clean; opt -nodffe -nosdff; wreduce; peepopt; opt_clean
@@ -88,16 +90,14 @@ def synthesize(directory: Path, top: str, stages: Sequence[str], cycles: int, pa
     """
     version = require("yosys")["yosys"].version
     started = time.monotonic()
-    folder = directory / "yosys"
-    folder.mkdir(exist_ok=True)
-    modules = [*stages, top]
+    folder = directory / FOLDER
     total: Counter[str] = Counter()
-    todo = [_step(directory, folder, module, module == top, version) for module in modules]
+    todo = steps(directory, top, stages, version)
     with ThreadPoolExecutor(WORKERS) as pool:
         jobs = [pool.submit(_map, step, monitor, limit_s, memory_gb, again) for step in todo]
         for done, job in enumerate(jobs, start=1):
             total += job.result().cells
-            monitor.progress("synthesis, stages", done, len(modules))
+            monitor.progress("synthesis, stages", done, len(todo))
     counts = Counts(total)
     (folder / "cells.json").write_text(json.dumps(dict(sorted(total.items())), indent=2))
     return SynthesisReport(
@@ -106,6 +106,13 @@ def synthesize(directory: Path, top: str, stages: Sequence[str], cycles: int, pa
         bram=counts.bram, percent=part.percent(dsp=counts.dsp, lut=counts.lut, ff=counts.ff, bram=counts.bram),
         seconds=time.monotonic() - started,
         note="Logic synthesis for UltraScale+ cells without placement; distributed arithmetic uses no DSP.")
+
+
+def steps(directory: Path, top: str, stages: Sequence[str], version: str) -> list[Step]:
+    """Mapping each stage, and the top; their scripts are written here."""
+    folder = directory / FOLDER
+    folder.mkdir(exist_ok=True)
+    return [_step(directory, folder, module, module == top, version) for module in [*stages, top]]
 
 
 def _step(directory: Path, folder: Path, module: str, is_top: bool, version: str) -> Step:
