@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 SIZE = (1440, 900)
 START_S, EXPORT_S = 180, 900
 THEMES = ("light", "dark")
+PAGES = ("welcome", "layers", "search", "export")
 
 
 def main() -> int:
@@ -28,16 +29,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Pictures of the window for the documentation.")
     parser.add_argument("folder", type=Path, help="where the pictures go")
     parser.add_argument("--project", type=Path, help="a project to show instead of the demo")
+    parser.add_argument("--pages", nargs="*", choices=PAGES, default=list(PAGES),
+                        help="only these; layers and welcome need no search and no export")
     parser.add_argument("--budget", type=float, default=40.0, help="seconds for the demo's search")
     arguments = parser.parse_args()
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     with tempfile.TemporaryDirectory() as home:
         os.environ["QUANTISCOPE_HOME"] = home  # neither the user's settings nor the user's demo
-        return take(arguments.folder, arguments.project, arguments.budget)
+        return take(arguments.folder, arguments.project, arguments.budget, arguments.pages)
 
 
-def take(folder: Path, project: Path | None, budget: float) -> int:
+def take(folder: Path, project: Path | None, budget: float, pages: list[str]) -> int:
     """Drive the window and save what it shows."""
     from app import application, theme
 
@@ -50,28 +53,39 @@ def take(folder: Path, project: Path | None, budget: float) -> int:
         window.resize(*SIZE)
         window.show()
         folder.mkdir(parents=True, exist_ok=True)
-        for mode in THEMES:
+        for mode in THEMES if "welcome" in pages else ():
             theme.manager().set_mode(mode)
             shoot(window, folder / f"welcome-{mode}.png")
         opened = session.open_project(project) if project else session.open_demo()
-        if not opened or not work(window, session, budget):
+        if not opened or not evaluate(window, session) or not work(window, session, budget, pages):
             print(problems[0] if problems else "The demo did not come to its end in time.", file=sys.stderr)
             return 1
         for mode in THEMES:
             theme.manager().set_mode(mode)
-            views(window, folder, mode)
+            if "layers" in pages:
+                layers(window, folder, mode)
+            views(window, folder, mode, pages)
     finally:
         parts.close()
         window.close()
     return 0
 
 
-def work(window, session, budget: float) -> bool:  # type: ignore[no-untyped-def]
-    """Evaluate, search, choose and export by the window's own controls, as far as that was not done before."""
-    from core.search.front import best_tradeoff
-
+def evaluate(window, session) -> bool:  # type: ignore[no-untyped-def]
+    """Let the worker evaluate the recipe, and measure its sensitivities by the page's button."""
     if not wait(lambda: session.float_evaluation is not None and session.evaluation is not None, START_S):
         return False
+    if not session.analysis.sensitivities:
+        window.layers.measure.click()
+    return wait(lambda: not session.analysis.measuring, START_S)
+
+
+def work(window, session, budget: float, pages: list[str]) -> bool:  # type: ignore[no-untyped-def]
+    """Search, choose and export by the window's own controls, as far as that was not done before."""
+    from core.search.front import best_tradeoff
+
+    if not {"search", "export"} & set(pages):
+        return True
     if not session.candidates:
         window.show_search()
         window.search.panel.seconds.setValue(budget)
@@ -88,11 +102,36 @@ def work(window, session, budget: float) -> bool:  # type: ignore[no-untyped-def
     return wait(lambda: bool(session.exports), EXPORT_S)
 
 
-def views(window, folder: Path, mode: str) -> None:  # type: ignore[no-untyped-def]
-    """Every page and the two sheets in one theme."""
-    for show, name in ((window.show_layers, "layers"), (window.show_search, "search"), (window.show_export, "export")):
-        show()
-        shoot(window, folder / f"{name}-{mode}.png")
+def layers(window, folder: Path, mode: str) -> None:  # type: ignore[no-untyped-def]
+    """The Layers page at a kernel, and at an activation after an edit that saturates it."""
+    from app.models.layer_table import QUANTIZER_ROLE
+
+    window.show_layers()
+    page, table = window.layers, window.layers.table
+    table.show_layer("fc2" if table.layers.row_of("fc2") >= 0 else table.layers.layer(1).name)
+    shoot(window, folder / f"layers-{mode}.png")
+    cells = (table.shown.index(row, column) for row in range(table.shown.rowCount())
+             for column in range(table.shown.columnCount()))
+    place = next((cell for cell in cells if cell.data(QUANTIZER_ROLE) == ("relu1", "output")), None)
+    if place is None:
+        return
+    table.setCurrentIndex(place)
+    table.layers.set_quantizers({("relu1", "output"): "quantized_relu(4,1)", ("fc2", "kernel"): "ternary()",
+                                 ("fc1", "bias"): "quantized_bits(12,0,alpha=1)"})
+    wait(lambda: "saturate" in page.values.summary.text() and "computing" not in page.cards.accuracy.remark.text(),
+         START_S)
+    shoot(window, folder / f"layers-edit-{mode}.png")
+    window.actions_by_name["undo"].trigger()
+
+
+def views(window, folder: Path, mode: str, pages: list[str]) -> None:  # type: ignore[no-untyped-def]
+    """The other pages and the two plots of the search in one theme."""
+    for show, name in ((window.show_search, "search"), (window.show_export, "export")):
+        if name in pages:
+            show()
+            shoot(window, folder / f"{name}-{mode}.png")
+    if "search" not in pages:
+        return
     for plot, name in ((window.search.pareto, "front"), (window.search.roc, "roc")):
         window.show_search()
         settle()
@@ -101,6 +140,7 @@ def views(window, folder: Path, mode: str) -> None:  # type: ignore[no-untyped-d
 
 def shoot(window, path: Path) -> None:  # type: ignore[no-untyped-def]
     """Save the window as it is seen."""
+    window.resize(*SIZE)
     settle()
     if not window.grab().save(str(path)):
         raise OSError(f"{path} cannot be written")

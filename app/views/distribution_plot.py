@@ -22,6 +22,8 @@ NOT_RECORDED = "The values of this tensor could not be recorded: see the errors.
 #: foot of the bars on the logarithmic axis, below one weight; the comb of values hangs from it
 FOOT = -0.3
 COMB = -0.65
+#: height of the plot against that of the highest bar
+HEADROOM = 1.3
 
 
 class CountAxis(LogAxis):
@@ -47,7 +49,8 @@ class DistributionPlot(Plot):
         self._range.setZValue(-10)
         for entry in (self._range, self._bars, self._grid):
             self.item.addItem(entry)
-        self.legend.setOffset((14, 12))
+        self.legend.setColumnCount(2)  # one line, in the room that is left above the bars
+        self.legend.anchor((1, 0), (1, 0), offset=(-4, 2))
         self.summary = QLabel("", self, objectName="distribution_summary", wordWrap=True)
         theme.set_role(self.summary, "muted")
         self.layout().addWidget(self.summary)
@@ -57,6 +60,14 @@ class DistributionPlot(Plot):
         session.analysis.recordedChanged.connect(self._on_recorded)
         self.apply_theme()
         self._on_project()
+
+    def show_all(self) -> None:
+        """All values and the whole range, with room for the legend above the bars."""
+        super().show_all()
+        found = self._distribution
+        if found is not None:
+            top = float(np.log10(max(found.counts.max(), 10)))
+            self.item.setYRange(COMB, top * HEADROOM, padding=0.02)
 
     def show_quantizer(self, layer: str, parameter: str) -> None:
         """Show this parameter of this layer from now on; an empty layer shows none."""
