@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app import console
+from app import cli_firmware, console
 from core import requests
 from core.errors import ProjectError, QuantiscopeError, RecipeError
 from core.model_io import inspect_model
@@ -32,6 +32,9 @@ ProjectFolder = Annotated[Path, typer.Argument(help="A project folder (name.qsco
 CandidateId = Annotated[str, typer.Argument(help="The candidate's id, such as c0003.")]
 Part = Annotated[str, typer.Option(help="The FPGA part.")]
 Clock = Annotated[float, typer.Option("--clock", help="Clock period in ns.")]
+Hls4ml = Annotated[list[str] | None, typer.Option(
+    "--hls4ml", help="A setting of the hls4ml flow, such as backend=Vivado, io_type=io_stream, strategy=Resource,"
+                     " reuse_factor=4, reuse_factor.LAYER=8 or softmax=argmax; repeat.")]
 Events = Annotated[int, typer.Option(help="Test events for the bit-exactness check.")]
 #: below the help of `search`
 METHOD_LINES = "Methods:\n\n" + "\n\n".join(f"{key}: {method.summary}." for key, method in METHODS.items())
@@ -163,7 +166,9 @@ def search(project: ProjectFolder,
            method: Annotated[str, typer.Option(help="How candidates are found; listed below.")] = "staged",
            trials: Annotated[int | None, typer.Option(help="Stop after this many candidates.")] = None,
            seconds: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
-           epochs: Annotated[int, typer.Option(help="Passes over the training events for each candidate.")] = 3,
+           epochs: Annotated[int | None, typer.Option(
+               help="Passes over the training events for each candidate; gradient: of the whole search. None: 3, or"
+                    " 120 for gradient.")] = None,
            seed: Seed = 0,
            objective: Annotated[list[str] | None, typer.Option(
                help="accuracy, mean_auc, energy_pj, ebops, lut ... or score(accuracy, energy_pj, delta_p=8, rate=2);"
@@ -185,6 +190,8 @@ def search(project: ProjectFolder,
            block: Annotated[list[str] | None, typer.Option(
                help="For blocks and blocks_cost: a pattern of layer names; repeat. None: each layer.")] = None,
            freeze: Annotated[list[str] | None, typer.Option(help="A layer to leave as it is; repeat.")] = None,
+           widths: Annotated[str, typer.Option(
+               help="For gradient: one trained width a tensor, channel or weight.")] = "weight",
            autoqkeras: Annotated[Path | None, typer.Option(
                help="A file with AutoQKeras's quantization_config and limit; takes the place of --option.")] = None,
            model: Annotated[Path | None, typer.Option(help="Make the project from this model.")] = None,
@@ -192,13 +199,16 @@ def search(project: ProjectFolder,
     """Search for the Pareto front of accuracy against energy, or any other goal; goes on where it ended before."""
     with console.output(json) as out:
         from core.search.autoqkeras import read_file
+        from core.search.methods import METHODS, Method
 
-        if trials is None and seconds is None:
+        known = METHODS.get(method, Method(method, method, ""))  # an unknown one is refused by the search
+        if trials is None and seconds is None and known.needs_budget:
             trials = 20
         config, limit = read_file(autoqkeras) if autoqkeras else ({}, {})
         folder = _ensure_project(project, model, data)
         request = requests.Search(
-            project=str(folder), method=method, trials=trials, seconds=seconds, epochs=epochs, seed=seed,
+            project=str(folder), method=method, trials=trials, seconds=seconds,
+            epochs=known.epochs if epochs is None else epochs, seed=seed, granularity=widths,
             options=_options(option or []), frozen=freeze or [], quantization_config=config, limit=limit,
             units=units or [], sparsity=sparsity or [], tune_units=tune_units, exceptions=keep_units,
             blocks=block or [], objectives=objective or [], constraints=constraint or [], workers=workers,
@@ -247,30 +257,44 @@ def study(project: ProjectFolder,
 def export(project: ProjectFolder, candidate: CandidateId,
            flow: Annotated[str, typer.Option(help="hls4ml, rtl or both.")] = "both",
            part: Part = "xcvu9p-flgb2104-2L-e", clock: Clock = 5.0, events: Events = 2000,
-           synthesize: Annotated[bool, typer.Option(help="Synthesize too.")] = False, json: Json = False) -> None:
+           synthesize: Annotated[bool, typer.Option(help="Synthesize too.")] = False, hls4ml: Hls4ml = None,
+           dry_run: Annotated[bool, typer.Option(
+               "--dry-run", help="Write nothing: list the type of every tensor of the hls4ml flow.")] = False,
+           as_script: Annotated[Path | None, typer.Option(
+               help="Write no firmware, but this Python script, which makes the candidate again.")] = None,
+           json: Json = False) -> None:
     """Write a candidate's firmware project and prove that it computes the same, bit by bit."""
-    _export(project, candidate, flow, part, clock, events, synthesize, json)
+    if as_script is not None:
+        cli_firmware.write_script(project, candidate, as_script, json)
+        return
+    if dry_run:
+        precision(project, candidate, part, clock, hls4ml, json)
+        return
+    _export(project, candidate, flow, part, clock, events, synthesize, json, hls4ml)
 
 
 @cli.command()
-def synthesize(project: ProjectFolder, candidate: CandidateId,
-               flow: Annotated[str, typer.Option(help="rtl or both.")] = "rtl",
-               part: Part = "xcvu9p-flgb2104-2L-e", clock: Clock = 5.0, events: Events = 2000,
-               json: Json = False) -> None:
-    """Export a candidate and synthesize it: latency, DSP, LUT and FF from the tool's own report."""
-    _export(project, candidate, flow, part, clock, events, True, json)
+def precision(project: ProjectFolder, candidate: CandidateId, part: Part = "xcvu9p-flgb2104-2L-e", clock: Clock = 5.0,
+              hls4ml: Hls4ml = None, json: Json = False) -> None:
+    """The type of every tensor and accumulator that hls4ml would make, and what to beware of; writes nothing."""
+    with console.output(json) as out:
+        from core.hls.hls4ml_options import parse_options
+
+        report = console.run(requests.ListPrecision(project=str(project), candidate_id=candidate, part=part,
+                                                    clock_ns=clock, hls4ml=parse_options(hls4ml or [])), out)
+        out.result(report, lambda: console.precision_table(report))
 
 
 def _export(project: Path, candidate: str, flow: str, part: str, clock: float, events: int, synthesize: bool,
-            json: bool) -> None:
+            json: bool, hls4ml: list[str] | None = None) -> None:
     with console.output(json) as out:
+        from core.hls.hls4ml_options import parse_options
+
         report = console.run(requests.Export(project=str(project), candidate_id=candidate, flow=flow, part=part,
-                                             clock_ns=clock, events=events, synthesize=synthesize), out)
+                                             clock_ns=clock, events=events, synthesize=synthesize,
+                                             hls4ml=parse_options(hls4ml or [])), out)
         out.result(report, lambda: console.export_table(report))
-        if report.exactness is not None and report.exactness.mismatches:
-            typer.echo(f"The export of {candidate} differs from Keras in {report.exactness.mismatches} values;"
-                       f" see {report.directory}.", err=True)
-            raise typer.Exit(1)
+        console.refuse_mismatches(report)
 
 
 @cli.command()
@@ -378,6 +402,9 @@ def _ensure_project(folder: Path, model: Path | None, data: str) -> Path:
         return folder
     with create_project(folder, model, data) as project:
         return project.folder
+
+
+cli_firmware.register(cli)
 
 
 def main(arguments: list[str] | None = None) -> int:

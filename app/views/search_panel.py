@@ -196,6 +196,8 @@ class SearchPanel(QWidget):
         self._timer.start()
 
     def _on_method(self, *_: object) -> None:
+        if self.sender() is self.method:
+            self.epochs.setValue(METHODS[self.method.currentData()].epochs)
         self._show_method()
         self._on_changed()
 

@@ -1,14 +1,18 @@
 """Gradient search: one training in which bit widths are trained too, and a whole front of snapshots of it.
 
 The weight of the cost, beta, grows during the run, so that the network gives up bits in the order of what they
-are worth. Each snapshot that no earlier one beats in validation accuracy and EBOPs is a candidate.
+are worth. The learning rate falls to 0 again and again (arXiv:1608.03983), and each time the network is looked at:
+a snapshot that no earlier one beats in validation accuracy and EBOPs is a candidate. With several workers there are
+as many lanes: states of the same compiled program, each with its part of the growth of beta, trained side by side.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import keras
@@ -34,15 +38,22 @@ from core.search.widths import Counted, Ebops, plan, recipe_of, start_recipe
 from core.versions import versions
 
 #: beta at the start and end of a run, in units of 1 / EBOPs of the network at the start
-RAMP = (0.02, 8.0)
-LEARNING_RATE, LAST_RATE = 5e-3, 1.0
+RAMP = (0.04, 25.0)
+#: at the start of each cycle; it ends with 0
+LEARNING_RATE = 1e-2
+#: cycles of a run, one snapshot each in every lane, where nothing else is asked for
+CYCLES = 30
 #: events a step, and steps an epoch at least, where there are few events
-BATCH, STEPS = 1024, 32
+BATCH, STEPS = 256, 32
+#: lanes at most; more share the memory of the processor, not its cores
+LANES = 4
+#: how far the parts of the lanes together are longer than the whole growth of beta
+OVERLAP = 1.23
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A network with its widths in whole bits; `state` is measured, so that no training event overflows."""
+    """A network with its widths in whole bits."""
 
     state: State
     counted: Mapping[tuple[str, str], Counted]
@@ -53,13 +64,13 @@ class Snapshot:
 
 
 class GradientTrainer:
-    """Trains the weights and widths of one model.
+    """Trains the weights and widths of one model, in lanes.
 
     Args:
         model: the float model; not changed.
         project: names the model's layers and the recipe that is kept where no width is trained.
         dataset: what it is trained and judged on.
-        request: granularity, beta, epochs, seed, frozen layers.
+        request: granularity, beta, epochs, seed, frozen layers, number of workers.
         way: "xla", "graph", or "" for the faster.
     """
 
@@ -72,37 +83,52 @@ class GradientTrainer:
         self._ebops = Ebops(project.info, start, self.widths)
         self._switches = WidthSwitches(self.widths, start)
         self.program = GradientProgram(self._switches.model(model, start), self._switches, self._ebops, dataset,
-                                       min(BATCH, max(len(dataset.x_train) // STEPS, 1)), way)
-        self.state = self.program.measured(self.program.start())
-        self.betas = tuple(request.beta) or self._default_betas()
+                                       min(BATCH, max(len(dataset.x_train) // STEPS, 1)), way or request.way)
+        first = self.program.measured(self.program.start())
+        #: one for each lane
+        self.states = [first] * min(request.workers or _cores(), LANES)
+        wanted = max((request.trials or CYCLES * len(self.states)) // len(self.states), 1)
+        #: epochs of a cycle of the learning rate; a snapshot is taken at its end
+        self.cycle = -(-self._epochs // min(wanted, self._epochs))
+        self.betas = tuple(request.beta) or self._default_betas(first)
 
-    def _default_betas(self) -> tuple[float, float]:
-        first = max(self._priced(self.state)[2].ebops or 0, 1)
+    def _default_betas(self, state: State) -> tuple[float, float]:
+        first = max(self._priced(state)[2].ebops or 0, 1)
         return RAMP[0] / first, RAMP[1] / first
 
-    def beta(self, epoch: float) -> float:
-        """The weight of the cost at a time, growing by the same factor in each epoch."""
+    def beta(self, epoch: float, lane: int = 0) -> float:
+        """The weight of the cost in a lane at a time, growing by the same factor in each epoch."""
         first, last = self.betas
-        return float(first * (last / first) ** (epoch / max(self._epochs, 1)))
+        lanes = len(self.states)
+        length = min(OVERLAP / lanes, 1.0)
+        begin = lane * (1.0 - length) / max(lanes - 1, 1)
+        return float(first * (last / first) ** (begin + length * epoch / self._epochs))
 
     def rate(self, epoch: float) -> float:
-        """The learning rate at a time: a cosine from LEARNING_RATE to a share LAST_RATE of it."""
-        done = epoch / max(self._epochs, 1)
-        return LEARNING_RATE * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
+        """The learning rate at a time: a cosine from LEARNING_RATE to 0 in each cycle."""
+        return LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * (epoch % self.cycle) / self.cycle))
 
-    def epoch(self, number: int) -> float:
-        """One pass over the training events; the mean loss."""
-        program, random = self.program, np.random.default_rng((self._seed, number))
+    def train(self, first: int, last: int) -> float:
+        """All lanes from one epoch to another, side by side; the mean loss of their last epochs."""
+        with ThreadPoolExecutor(len(self.states)) as pool:
+            losses = list(pool.map(lambda lane: [self.epoch(number, lane) for number in range(first, last)][-1],
+                                   range(len(self.states))))
+        return float(np.mean(losses))
+
+    def epoch(self, number: int, lane: int = 0) -> float:
+        """One pass of a lane over the training events; the mean loss."""
+        program, random = self.program, np.random.default_rng((self._seed, number, lane))
         order = random.permutation(program.events)[: program.steps * program.batch]
+        times = [number + step / program.steps for step in range(program.steps)]
         rows = np.zeros((program.steps, 1, 3), np.float32)
-        rows[:, 0, 0] = [self.beta(number + step / program.steps) for step in range(program.steps)]
-        rates = np.array([self.rate(number + step / program.steps) for step in range(program.steps)], np.float32)
-        self.state, loss = program.train(self.state, rows, rates, order)
+        rows[:, 0, 0] = [self.beta(time, lane) for time in times]
+        rates = np.array([self.rate(time) for time in times], np.float32)
+        self.states[lane], loss = program.train(self.states[lane], rows, rates, order)
         return loss
 
-    def snapshot(self, beta: float, name: str = "") -> Snapshot:
-        """The network as it is now."""
-        state = self.state
+    def snapshot(self, beta: float, lane: int = 0, name: str = "") -> Snapshot:
+        """The network of a lane as it is now."""
+        state = self.states[lane]
         counted, recipe, costs = self._priced(state, name)
         x, y = self._dataset.x_val, self._dataset.y_val
         figure = self._objective.figure(x, y, self._outputs(state, x))
@@ -131,12 +157,19 @@ class GradientTrainer:
     # -- kept on disk ------------------------------------------------------------------------------------
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All of the state, to go on from."""
-        return {f"{number:04d}": np.asarray(value) for number, value in enumerate(_flat(self.state))}
+        """All of the states, to go on from."""
+        return {f"{lane}-{number:04d}": np.asarray(value) for lane, state in enumerate(self.states)
+                for number, value in enumerate(_flat(state))}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from what `arrays` gave."""
-        self.state = self.program.restored([arrays[f"{number:04d}"] for number in range(len(_flat(self.state)))])
+        count = len(_flat(self.states[0]))
+        self.states = [self.program.restored([arrays[f"{lane}-{number:04d}"] for number in range(count)])
+                       for lane in range(len(self.states))]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _flat(state: State) -> list[object]:
@@ -174,49 +207,54 @@ class _Run:
     added: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        asked = msgspec.json.encode(msgspec.structs.replace(self.request, project="", trials=None, seconds=None))
+        asked = msgspec.json.encode([
+            msgspec.structs.replace(self.request, project="", trials=None, seconds=None, workers=0),
+            len(self.trainer.states), self.trainer.cycle])
         self._mark = fingerprint(asked, self.project.recipe.to_json(), self.project.info.source_hash)
         self._path = self.project.folder / "checkpoints" / f"gradient-{self._mark[:32]}.npz"
         self._checkpoint = Checkpoint(self._path, self._mark, self.monitor)
         self._budget = Budget(None, self.request.seconds)
-        #: epochs between two snapshots
-        self._every = -(-self.request.epochs // min(self.request.trials or self.request.epochs, self.request.epochs))
         self._front = Front()
-        #: snapshots of this very run that the project holds already, by their epoch
-        self._known: dict[int, Candidate] = {}
+        #: snapshots of this very run that the project holds already, by epoch and lane
+        self._known: dict[tuple[int, int], Candidate] = {}
 
     def run(self) -> list[str]:
         """Train to the end, storing snapshots."""
-        first = self._resume()
+        done, epochs = self._resume(), self.request.epochs
         try:
-            for number in range(first, self.request.epochs):
+            while done < epochs and not self._budget.spent:
                 self.monitor.check()
-                if self._budget.spent:
-                    break
                 started = time.monotonic()
-                loss = self.trainer.epoch(number)
-                if not np.isfinite(loss):
-                    raise SearchError("the training of widths came to no number", f"in epoch {number + 1}",
+                last = min(done + self.trainer.cycle, epochs)
+                if not np.isfinite(self.trainer.train(done, last)):
+                    raise SearchError("the training of widths came to no number", f"in epoch {done + 1}",
                                       "Start with a smaller beta")
-                if (number + 1) % self._every == 0 or number + 1 == self.request.epochs:
-                    self._look(number + 1, started)
+                done = last
+                for lane in range(len(self.trainer.states)):
+                    self._look(done, lane, started)
                 if self._checkpoint.due:
-                    self._checkpoint.save({**self.trainer.arrays(), "epoch": np.array(number + 1)})
-                self.monitor.progress("gradient search, epochs", number + 1, self.request.epochs)
-            else:
-                self._path.unlink(missing_ok=True)
+                    self._save(done)
+                self.monitor.progress("search, epochs", done, epochs)
         except Cancelled:
-            self._checkpoint.save({**self.trainer.arrays(), "epoch": np.array(number)})
+            self._save(done)
             self.monitor.log(f"search stopped after {len(self.added)} candidates")
+            return self.added
+        if done >= epochs:
+            self._path.unlink(missing_ok=True)
+        else:
+            self._save(done)
         return self.added
+
+    def _save(self, epoch: int) -> None:
+        self._checkpoint.save({**self.trainer.arrays(), "epoch": np.array(epoch)})
 
     def _resume(self) -> int:
         """The first epoch that is still to be done."""
         mark = _number(self._mark)
         for candidate in self.project.candidates():
             if candidate.method == GRADIENT and candidate.training.get("run") == mark:
-                epoch = int(candidate.training["epochs"])
-                self._known[epoch] = candidate
+                place = int(candidate.training["epochs"]), int(candidate.training["lane"])
+                self._known[place] = candidate
                 self._front.add(candidate.id, _point(candidate.training["validation_accuracy"], candidate.costs))
         kept = self._checkpoint.load()
         if kept is None:
@@ -226,16 +264,16 @@ class _Run:
         self.monitor.log(f"the search goes on after epoch {epoch}")
         return epoch
 
-    def _look(self, epoch: int, started: float) -> None:
-        """Store the network as it is, where it is on the front."""
-        if epoch in self._known:
+    def _look(self, epoch: int, lane: int, started: float) -> None:
+        """Store the network of a lane as it is, where it is on the front."""
+        if (epoch, lane) in self._known:
             return
-        snapshot = self.trainer.snapshot(self.trainer.beta(epoch))
+        snapshot = self.trainer.snapshot(self.trainer.beta(epoch, lane), lane)
         identity = self.project.new_candidate_id()
         if not self._front.add(identity, _point(snapshot.validation_accuracy, snapshot.costs)):
             return
-        candidate, weights = self.trainer.candidate(
-            snapshot, identity, time.monotonic() - started, {"epochs": float(epoch), "run": _number(self._mark)})
+        candidate, weights = self.trainer.candidate(snapshot, identity, time.monotonic() - started, {
+            "epochs": float(epoch), "lane": float(lane), "run": _number(self._mark)})
         candidate = self.project.add_candidate(candidate, weights)
         self.added.append(identity)
         self._budget.done += 1

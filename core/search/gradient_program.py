@@ -33,7 +33,7 @@ START_BITS = 8
 #: fraction bits may go this far below and above where they start
 BELOW, ABOVE = 16.0, 4.0
 #: share of the values of events that may be above the largest one of their format: they saturate, in training too
-OVERFLOW = 1 / 256
+OVERFLOW = 1 / 32
 #: how fast the largest value follows that share, and how far at most in a step, as logarithms
 _FOLLOWING, _JUMP = 0.02, 0.3
 #: what a width learns faster than a weight

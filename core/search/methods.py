@@ -10,7 +10,7 @@ class Method(msgspec.Struct, frozen=True):
 
     `title` is for a list, `summary` one sentence for a tool tip. `needs_budget` is False where the method ends
     by itself, without a number of candidates or seconds. `proposes_recipes` is False where it has no use for
-    quantizers to choose from.
+    quantizers to choose from. `epochs` are those of a training where the user names none.
     """
 
     key: str
@@ -18,13 +18,15 @@ class Method(msgspec.Struct, frozen=True):
     summary: str
     needs_budget: bool = True
     proposes_recipes: bool = True
+    epochs: int = 3
 
 
 METHODS: dict[str, Method] = {method.key: method for method in (
     Method("staged", "Staged (proxies, then training)",
            "Weights shared by all candidates, cheap scores of many, training of the best; uses all cores"),
     Method("gradient", "Gradient (widths are trained)",
-           "One training in which bit widths are trained with the weights; its snapshots form a front", False, False),
+           "One training in which bit widths are trained with the weights; its snapshots form a front", False, False,
+           120),
     Method("nsga2", "NSGA-II (evolution)", "A population evolves towards the front"),
     Method("tpe", "TPE (Bayesian)", "Proposes where good candidates were dense so far"),
     Method("random", "Random", "Draws from the whole space alike: the yardstick for the others"),

@@ -20,8 +20,10 @@ from core.quant.objectives import objective_of
 from core.search.switches import Switches
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7
-#: steps of one call; the last call of a training may do fewer
-CHUNK = 16
+#: steps of one call, and of one where weights may be pruned between calls; the last call of a training may do fewer
+CHUNK, PRUNE_EVERY = 64, 16
+#: seconds for which each way is timed; other work on the machine only ever makes it slower
+TIMED = 0.15
 #: events that go through the model at a time when it is scored
 SCORED = 8192
 
@@ -73,30 +75,40 @@ class Program:
         self._momenta = {id(v): float(layer.momentum) for layer in model._flatten_layers()
                          if isinstance(layer, keras.layers.BatchNormalization)
                          for v in (layer.moving_mean, layer.moving_variance)}
+        self.chunk = PRUNE_EVERY if pruned else CHUNK
+        self._compiled: dict[str, tuple[Any, Any]] = {}
+        self._settle = tf.function(self._averaged, autograph=False)
         self._choose((way,) if way else ("xla", "graph"))
 
     def _choose(self, ways: Sequence[str]) -> None:
         """Compile each way, and keep the faster; one that cannot be compiled is out."""
-        compiled = {}
         for way in ways:
-            self._train = tf.function(self._run, autograph=False, jit_compile=way == "xla")
-            started = time.perf_counter()
             try:
-                self._timed(1)
-                self.compile_seconds[way] = time.perf_counter() - started
-                self.timings[way] = min(self._timed(2) for _ in range(2)) / 2 if len(ways) > 1 else 0.0
-                compiled[way] = self._train
+                self.use(way)
             except (tf.errors.OpError, ValueError, NotImplementedError):
                 if len(ways) == 1:
                     raise
-        self._compiled = compiled
         self.use(min(self.timings, key=lambda way: self.timings[way]))
-        self._outputs = tf.function(self._forward, autograph=False)
-        self._settle = tf.function(self._averaged, autograph=False)
 
     def use(self, way: str) -> None:
-        """Train by one of the ways that were compiled."""
-        self.way, self._train = way, self._compiled[way]
+        """Train and score by a way from now on; it is compiled and timed where it was not yet."""
+        if way not in self._compiled:
+            xla = way == "xla"
+            self._train = tf.function(self._run, autograph=False, jit_compile=xla)
+            started = time.perf_counter()
+            self._timed(1)
+            self.compile_seconds[way] = time.perf_counter() - started
+            self.timings[way] = self._fastest()
+            self._compiled[way] = self._train, tf.function(self._forward, autograph=False, jit_compile=xla)
+        self.way = way
+        self._train, self._outputs = self._compiled[way]
+
+    def _fastest(self) -> float:
+        """Seconds a step, at best, of the way compiled last."""
+        found, end = self._timed(2) / 2, time.perf_counter() + TIMED
+        while time.perf_counter() < end:
+            found = min(found, self._timed(2) / 2)
+        return found
 
     def _timed(self, steps: int) -> float:
         rows = np.zeros((len(self._switches.places), 3), np.float32)
@@ -141,27 +153,32 @@ class Program:
             rows: (1, places, 3), or (steps, places, 3) for other quantizers at each step.
             rates: (steps,) learning rates.
             order: (steps * batch,) numbers of training events.
-            prune: asked before every CHUNK steps and at the end, of a program that is `pruned`.
+            prune: asked before every PRUNE_EVERY steps and at the end, of a program that is `pruned`.
 
         Returns:
             the state after, and the mean loss.
         """
         total = 0.0
         masks = tuple(tf.ones_like(weight) for weight in state.weights) if self.pruned else ()
-        for start in range(0, len(rates), CHUNK):
-            count = min(CHUNK, len(rates) - start)
+        for start in range(0, len(rates), self.chunk):
+            count = min(self.chunk, len(rates) - start)
             if prune is not None:
                 state, masks = prune(state, start)
-            table = np.broadcast_to(rows if len(rows) == 1 else _filled(rows[start:start + count]),
-                                    (CHUNK, *rows.shape[1:]))
-            taken = _filled(order[start * self.batch:(start + count) * self.batch].reshape(count, self.batch))
+            table = np.broadcast_to(rows if len(rows) == 1 else self._filled(rows[start:start + count]),
+                                    (self.chunk, *rows.shape[1:]))
+            taken = self._filled(order[start * self.batch:(start + count) * self.batch].reshape(count, self.batch))
             state, loss = self._train(state, tf.constant(table, tf.float32), tf.constant(taken, tf.int32),
-                                      tf.constant(_filled(rates[start:start + count]), tf.float32),
+                                      tf.constant(self._filled(rates[start:start + count]), tf.float32),
                                       tf.constant(count), masks)
             total += float(loss)
         if prune is not None:
             state, _ = prune(state, len(rates))
         return state, total / len(rates)
+
+    def _filled(self, values: np.ndarray) -> np.ndarray:
+        """As many rows as a call takes, the missing ones 0: another length would be another trace."""
+        missing = [(0, self.chunk - len(values))] + [(0, 0)] * (values.ndim - 1)
+        return np.pad(values, missing)
 
     def _run(self, state: State, rows: Any, order: Any, rates: Any, count: Any,
              masks: tuple[Any, ...]) -> tuple[State, Any]:
@@ -233,12 +250,6 @@ class Program:
                     found = (after[place] - momentum * state.others[place]) / (1 - momentum)
                     means[place] = found if number == 0 else means[place] + (found - means[place]) / (number + 1)
         return means
-
-
-def _filled(values: np.ndarray) -> np.ndarray:
-    """CHUNK rows, the missing ones 0: another length would be another trace."""
-    missing = [(0, CHUNK - len(values))] + [(0, 0)] * (values.ndim - 1)
-    return np.pad(values, missing)
 
 
 def adam(state: State, gradients: Sequence[Any], others: tuple[Any, ...], rate: Any) -> State:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import keras
-import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,7 +18,7 @@ from core.quant import quantize, quantizer, weights
 from core.quant.checkpoints import Checkpoint
 from core.quant.evaluation import evaluate
 from core.quant.recipe import INPUT, Recipe
-from core.requests import Search
+from core.requests import Export, Search
 from core.search.gradient import GradientTrainer, run_gradient
 from core.search.gradient_program import GradientProgram, WidthSwitches
 from core.search.widths import Ebops, plan, recipe_of, start_recipe
@@ -46,7 +45,7 @@ def project(tmp_path, files):
 
 def request(project, epochs=8, **changes):
     # a small network on few events: each of its few steps has to weigh the cost more
-    given = {"beta": [3e-5, 1e-2], "epochs": epochs, **changes}
+    given = {"beta": [3e-5, 1e-2], "epochs": epochs, "workers": 1, **changes}
     return Search(project=str(project.folder), method="gradient", **given)
 
 
@@ -122,23 +121,14 @@ def test_parameter_bits_are_those_of_each_weight(searched):
         assert candidate.costs.parameter_bits == bits
 
 
-def test_no_training_event_overflows(searched):
+def test_a_channel_has_bits_of_its_own(searched):
     project, _ = searched
-    candidate = project.candidates()[0]
-    x = dataset_of(project.data_reference).x_train
-    model = rebuilt(project, candidate)
-    wide = msgspec.structs.replace(candidate.recipe, input=wider(candidate.recipe.input))
-    for layer in ("first", "second"):
-        wide = wide.with_quantizer(layer, "output", wider(candidate.recipe.text(layer, "output")))
-    other = quantize(model_of(project.model_path), wide)
-    weights.load_weights(other, project.weights_path(candidate.id))
-    np.testing.assert_array_equal(model(x), other(x))
-
-
-def wider(text):
-    """The same grid with room for values four times as large."""
-    spec = quantizer(text).spec
-    return str(spec.replace(bits=int(spec["bits"]) + 2, integer=int(spec["integer"]) + 2))
+    model = rebuilt(project, project.candidates()[-1])
+    found = [np.asarray(layer.width_variables("output")["bits"]) for layer in model.layers
+             if "output" in getattr(layer, "widths", {})]
+    assert len(found) == 3 and all(bits.ndim == 1 for bits in found)  # the input and two hidden layers
+    assert any(len(np.unique(bits)) > 1 for bits in found)
+    assert any((bits == 0).any() for bits in found)
 
 
 @pytest.mark.parametrize("symmetric", [0, 1])
@@ -202,7 +192,7 @@ def test_a_killed_search_goes_on_and_gives_what_one_run_gives(project, tmp_path,
         pass
 
     def emit(event):
-        if isinstance(event, Progress) and event.done == 4:
+        if isinstance(event, Progress) and event.done == 4 and event.total == 8:
             raise Killed
 
     with monkeypatch.context() as patch:
@@ -235,6 +225,46 @@ def test_a_stopped_search_keeps_its_snapshots(project):
 def test_what_cannot_be_searched_is_refused_before_anything_is_loaded(project, changes, said):
     with pytest.raises(SearchError, match=said):
         run(request(project, **{"epochs": 2, **changes}), Monitor())
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory):
+    """A project of a network that ends with a softmax of its own, and its last candidate of a gradient search."""
+    folder = tmp_path_factory.mktemp("pruned")
+    data = small.dataset(1200)
+    keras.utils.set_random_seed(1)
+    x = keras.Input((data.x_train.shape[1],), name="features")
+    y = keras.layers.Activation("relu", name="relu")(keras.layers.Dense(8, name="first")(x))
+    y = keras.layers.Dense(int(data.y_train.max()) + 1, name="last")(y)
+    keras.Model(x, keras.layers.Softmax(name="softmax")(y)).save(folder / "model.keras")
+    np.savez(folder / "events.npz", X=np.concatenate([data.x_train, data.x_val, data.x_test]),
+             y=np.concatenate([data.y_train, data.y_val, data.y_test]))
+    with Project.create(folder / "p", str(folder / "model.keras"), str(folder / "events.npz")) as project:
+        search(project, request(project, 12))
+        model = rebuilt(project, project.candidates()[-1])
+        bits = [np.asarray(layer.width_variables("output")["bits"]) for layer in model.layers
+                if "output" in getattr(layer, "widths", {})]
+        assert any((b == 0).any() for b in bits)  # a channel of no bits is exported too
+        return project.folder, project.candidates()[-1].id
+
+
+@pytest.mark.parametrize("flow", ["rtl", pytest.param("hls4ml", marks=pytest.mark.slow)])
+def test_a_candidate_is_exported_exactly(pruned, flow):
+    report = run(Export(project=str(pruned[0]), candidate_id=pruned[1], flow=flow, synthesize=False, events=200))
+    assert report.exactness.verified and report.exactness.mismatches == 0
+    assert sum(check.values for check in report.exactness.flows.values()) > 0
+
+
+def test_lanes_share_a_program_and_give_the_same_again(project, tmp_path):
+    asked = request(project, 6, workers=2, trials=6)
+    search(project, asked)
+    found = project.candidates()
+    assert {c.training["lane"] for c in found} == {0.0, 1.0}
+    assert {c.training["epochs"] for c in found} <= {2.0, 4.0, 6.0}
+    assert max(c.training["beta"] for c in found) == pytest.approx(1e-2)
+    with Project.create(tmp_path / "again", project.model_path, project.data_reference) as again:
+        search(again, request(again, 6, workers=2, trials=6))
+        assert [c.recipe for c in again.candidates()] == [c.recipe for c in found]
 
 
 def test_the_models_inputs_are_trained_too(searched):
