@@ -259,21 +259,40 @@ def export_table(report: ExportReport) -> str:
     if report.exactness is not None:
         lines += [f"{name}: {check.mismatches} of {check.values} values differ over {check.events} events"
                   for name, check in report.exactness.flows.items()]
-    for title, figures in (("estimate", report.estimate), ("synthesis", report.synthesis)):
+    for figures in (report.estimate, *(report.syntheses or [report.synthesis])):
         if figures is not None:
-            lines.append(f"{title} by {figures.tool} {figures.tool_version} for {figures.part}: {_figures(figures)}")
+            lines.append(f"{figures.stage} by {figures.tool} {figures.tool_version} for {figures.part}:"
+                         f" {_figures(figures)}")
     return "\n".join([*lines, *report.warnings])
+
+
+def refuse_mismatches(report: ExportReport) -> None:
+    """Ends the command with exit code 1, and a sentence, where an export differs from Keras."""
+    if report.exactness is not None and report.exactness.mismatches:
+        typer.echo(f"The export of {report.candidate_id} differs from Keras in {report.exactness.mismatches} values;"
+                   f" see {report.directory}.", err=True)
+        raise typer.Exit(1)
+
+
+def precision_table(report: Any) -> str:
+    """Types of all tensors, and the warnings."""
+    rows = [(row.layer, row.step if row.step != row.layer else row.kind, row.tensor, row.text, str(row.values),
+             row.strategy, str(row.reuse_factor)) for row in report.rows]
+    return "\n".join([table(("layer", "step", "tensor", "type", "values", "strategy", "reuse"), rows),
+                      *(f"! {warning}" for warning in report.warnings)])
 
 
 def _figures(report: SynthesisReport) -> str:
     parts = [f"latency {report.latency_cycles} cycles" if report.latency_cycles is not None else "",
              f"{report.latency_ns:g} ns" if report.latency_ns is not None else "",
              f"II {report.ii}" if report.ii is not None else ""]
-    for name in ("dsp", "lut", "ff", "bram"):
+    for name in ("dsp", "lut", "ff", "bram", "uram"):
         count = getattr(report, name)
         if count is not None:
             share = f" ({report.percent[name]:.3g} %)" if name in report.percent else ""
-            parts.append(f"{name.upper()} {count}{share}")
+            parts.append(f"{name.upper()} {count:g}{share}" if name == "bram" else f"{name.upper()} {count}{share}")
+    parts += [f"{label} {value:g} {unit}" for label, value, unit in
+              (("slack", report.slack_ns, "ns"), ("power", report.power_w, "W")) if value is not None]
     return ", ".join(part for part in parts if part)
 
 

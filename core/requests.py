@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
+from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.rtl_options import RtlOptions
+from core.hls.synthesis_options import SynthesisOptions
 from core.quant.recipe import Recipe
 
 
@@ -108,7 +110,7 @@ class Export(msgspec.Struct, frozen=True, tag=True):
     """Generate, prove and (if asked) synthesize one candidate. Result: ExportReport.
 
     `flow`: "hls4ml" (C++ project for Vitis, checked by g++ emulation), "rtl" (alkaid, Verilator, Yosys)
-    or "both" (RTL synthesized, both checked). `rtl` are the settings of the RTL flow.
+    or "both" (RTL synthesized, both checked). `rtl` and `hls4ml` are the settings of the flows.
     """
 
     project: str
@@ -119,6 +121,46 @@ class Export(msgspec.Struct, frozen=True, tag=True):
     events: int = 2000
     synthesize: bool = True
     rtl: RtlOptions = RtlOptions()
+    hls4ml: Hls4mlOptions = Hls4mlOptions()
+
+
+class Synthesize(msgspec.Struct, frozen=True, tag=True):
+    """Synthesize a candidate by the tool of `options`, here or on a build host. Result: ExportReport.
+
+    An export of the same settings by `flow` ("": the one the tool works on; or "both") is used where it is there and
+    proved; else the candidate is exported first. Steps of the tool that are finished are not run again.
+    """
+
+    project: str
+    candidate_id: str
+    flow: str = ""
+    part: str = "xcvu9p-flgb2104-2L-e"
+    clock_ns: float = 5.0
+    events: int = 2000
+    rtl: RtlOptions = RtlOptions()
+    hls4ml: Hls4mlOptions = Hls4mlOptions()
+    options: SynthesisOptions = SynthesisOptions()
+
+
+class WriteScript(msgspec.Struct, frozen=True, tag=True):
+    """Write a Python script that makes a candidate again from the float model, weights beside it. Result: its path."""
+
+    project: str
+    candidate_id: str
+    path: str
+
+
+class ListPrecision(msgspec.Struct, frozen=True, tag=True):
+    """The types hls4ml would give every tensor and accumulator of a candidate, before anything is written.
+
+    Result: core.hls.hls4ml_precision.PrecisionReport.
+    """
+
+    project: str
+    candidate_id: str
+    part: str = "xcvu9p-flgb2104-2L-e"
+    clock_ns: float = 5.0
+    hls4ml: Hls4mlOptions = Hls4mlOptions()
 
 
 class MeasureSensitivity(msgspec.Struct, frozen=True, tag=True):
@@ -167,4 +209,5 @@ class Verify(msgspec.Struct, frozen=True, tag=True):
     front: bool = False
 
 
-Request = WarmUp | Evaluate | Train | Search | Export | MeasureSensitivity | RecordValues | Calibrate | Verify
+Request = WarmUp | Evaluate | Train | Search | Export | Synthesize | WriteScript | ListPrecision \
+    | MeasureSensitivity | RecordValues | Calibrate | Verify

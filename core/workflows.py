@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from core import measurements, requests, storage_errors
+from core import firmware, measurements, requests, storage_errors
 from core.candidate import Candidate, Evaluation
 from core.dataset import Dataset, check_fits
 from core.energy import price
@@ -29,6 +29,7 @@ from core.versions import versions
 
 if TYPE_CHECKING:
 
+    from core.hls.hls4ml_precision import PrecisionReport
     from core.quant.training import TrainOptions
     from core.verify import Verification
 
@@ -219,9 +220,24 @@ def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
         model = quantize(model_of(project.model_path), candidate.recipe)
         weights.load_weights(model, project.weights_path(candidate.id))
         options = ExportOptions(flow=request.flow, part=request.part, clock_ns=request.clock_ns,
-                                events=request.events, synthesize=request.synthesize, rtl=request.rtl)
+                                events=request.events, synthesize=request.synthesize, rtl=request.rtl,
+                                hls4ml=request.hls4ml)
         directory = project.prepared_export(candidate.id, request.flow)
         return export(model, dataset.x_test[: request.events], options, directory, monitor, candidate.id)
+
+
+def _list_precision(request: requests.ListPrecision, monitor: Monitor) -> PrecisionReport:
+    request.hls4ml.check()
+    with Project.open(request.project) as project:
+        candidate = project.candidate(request.candidate_id)
+        monitor.stage("load")
+        bring_in_tensorflow()
+        from core.hls.hls4ml_precision import precision
+        from core.quant import quantize, weights
+
+        model = quantize(model_of(project.model_path), candidate.recipe)
+        weights.load_weights(model, project.weights_path(candidate.id))
+    return precision(model, request.hls4ml, request.part, request.clock_ns)
 
 
 def _verify(request: requests.Verify, monitor: Monitor) -> Verification:
@@ -241,6 +257,9 @@ _JOBS: dict[type, Callable[[Any, Monitor], Any]] = {
     requests.Train: _train,
     requests.Search: _search,
     requests.Export: _export,
+    requests.ListPrecision: _list_precision,
+    requests.Synthesize: firmware.synthesize_candidate,
+    requests.WriteScript: firmware.write_script,
     requests.Verify: _verify,
     requests.MeasureSensitivity: measurements.measure_sensitivity,
     requests.RecordValues: measurements.record_values,

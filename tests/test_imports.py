@@ -33,7 +33,9 @@ CORE_RANKS = {
                      "core.model_sizes"), 1),
     "core.loading": 3,
     "core.quant": 2, "core.energy": 3, "core.search": 4, "core.hls": 4,
-    "core.hls.report": 0,  # plain values that a project stores
+    # plain values that a project stores, or a request holds
+    **dict.fromkeys(("core.hls.report", "core.hls.rtl_options", "core.hls.hls4ml_options",
+                     "core.hls.synthesis_options"), 0),
 }
 ENGINE = 5
 

@@ -18,7 +18,7 @@ from core.events import Monitor
 from core.files import write_atomically
 from core.hls import diagnosis, exactness, hls4ml_flow, hls4ml_project, rtl_alkaid, simulate, standalone, yosys
 from core.hls.hls4ml_options import Hls4mlOptions
-from core.hls.manifest import HlsProject, Manifest, RtlProject
+from core.hls.manifest import HlsProject, Manifest, RtlProject, settings
 from core.hls.network import Network, logits_model, read_network
 from core.hls.parts import Part, find_part
 from core.hls.report import Exactness, ExportReport, FlowCheck, SynthesisReport
@@ -181,8 +181,8 @@ class _Work:
                          inputs=self._hls_inputs, outputs=outputs) if self._hls_inputs else None
         return Manifest(
             candidate_id=report.candidate_id, flow=report.flow, part=report.part, clock_ns=report.clock_ns,
-            events=len(self._events), settings=settings_of(self._options), tools=report.tools, hls=hls,
-            rtl=self._rtl_project(outputs))
+            events=len(self._events), tools=report.tools, hls=hls, rtl=self._rtl_project(outputs),
+            settings=settings(report.flow, report.part, report.clock_ns, self._options.rtl, self._options.hls4ml))
 
     def _rtl_project(self, outputs: int) -> RtlProject | None:
         if self._rtl is None:
@@ -212,13 +212,6 @@ class _Work:
         rtl = self._written().verilog
         return yosys.synthesize(rtl.directory, rtl.top, rtl.stages, rtl.cycles, self._part, self._options.clock_ns,
                                 self._monitor)
-
-
-def settings_of(options: ExportOptions) -> str:
-    """All that decides what an export's projects are, as one text: two exports with the same one are the same."""
-    parts = (options.flow, options.part, f"{options.clock_ns:g}", msgspec.json.encode(options.rtl).decode(),
-             msgspec.json.encode(options.hls4ml).decode())
-    return " ".join(parts)
 
 
 def _versions() -> dict[str, str]:

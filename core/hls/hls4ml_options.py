@@ -6,6 +6,7 @@ What each backend can do without its vendor's tool was found by running it (hls4
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -147,6 +148,37 @@ class Hls4mlOptions(msgspec.Struct, frozen=True, kw_only=True):
         """The part to write for, given the export's."""
         backend = self.target
         return self.part or (part if backend.vendor == "AMD" and not backend.boards else backend.part)
+
+
+#: setting -> field that holds it for single layers
+_BY_LAYER = {"strategy": "layer_strategy", "reuse_factor": "layer_reuse"}
+
+
+def parse_options(texts: Iterable[str]) -> Hls4mlOptions:
+    """Settings from texts such as "backend=Vivado", "reuse_factor=4", "reuse_factor.dense_*=8".
+
+    Raises:
+        ExportError: a text that is no setting, or a value that is none.
+    """
+    fields: dict[str, Any] = {}
+    plain = [f for f in Hls4mlOptions.__struct_fields__ if f not in _BY_LAYER.values()]
+    for text in texts:
+        key, sign, value = text.partition("=")
+        key, _, layer = key.strip().partition(".")
+        if not sign or key not in plain or (layer and key not in _BY_LAYER):
+            raise ExportError(f"{text!r} is no setting of the hls4ml flow", remedy="Write NAME=VALUE with one of:"
+                              f" {', '.join(plain)}, strategy.LAYER, reuse_factor.LAYER")
+        number = isinstance(getattr(Hls4mlOptions(), key), int)
+        if number and not value.strip().lstrip("-").isdigit():
+            raise ExportError(f"{text!r} has no whole number", remedy=f"Write {key}=4, for example")
+        chosen = int(value) if number else value.strip()
+        if layer:
+            fields.setdefault(_BY_LAYER[key], {})[layer] = chosen
+        else:
+            fields[key] = chosen
+    options = Hls4mlOptions(**fields)
+    options.check()
+    return options
 
 
 def _first(by_pattern: dict[str, Any], name: str, otherwise: Any) -> Any:

@@ -8,6 +8,8 @@ import msgspec
 
 from core.errors import ExportError
 from core.files import write_atomically
+from core.hls.hls4ml_options import Hls4mlOptions
+from core.hls.rtl_options import RtlOptions
 
 NAME = "export.json"
 
@@ -78,6 +80,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def save(self, directory: Path) -> None:
         """Write it into the export's folder."""
         write_atomically(directory / NAME, msgspec.json.format(msgspec.json.encode(self), indent=2))
+
+
+def settings(flow: str, part: str, clock_ns: float, rtl: RtlOptions, hls4ml: Hls4mlOptions) -> str:
+    """All that decides what an export's projects are, as one text: two exports with the same one are the same."""
+    own = [msgspec.json.encode(options).decode() for options, name in ((rtl, "rtl"), (hls4ml, "hls4ml"))
+           if flow in (name, "both")]
+    return " ".join((flow, part.lower(), f"{clock_ns:g}", *own))
 
 
 def load(directory: Path) -> Manifest:

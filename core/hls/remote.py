@@ -17,13 +17,13 @@ from pathlib import Path
 from core.errors import ExportError, QuantiscopeError, ToolFailedError, ToolMissingError
 from core.events import LogLine, Monitor
 from core.hls.launcher import run_tool
+from core.hls.synthesis_options import check_host
 from core.hls.tools import Tool, require, version_arguments, version_in
 
 #: an unknown or changed key is refused, and nothing is asked for: there is nobody to answer
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=15", "-o",
                "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
 _FOLDER = ".cache/quantiscope"
-_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")
 _COPY_SECONDS = 3600.0
 _ASK_SECONDS = 60.0
 
@@ -90,9 +90,9 @@ class RemoteHost:
     tools: str = ""
 
     def __post_init__(self) -> None:
-        if not _HOST.fullmatch(self.name):
-            raise ExportError(f"{self.name!r} cannot be the name of a host",
-                              remedy="Give it as ssh takes it: build01, or me@build01.example.org")
+        if not self.name:
+            raise ExportError("a build host needs a name")
+        check_host(self.name)
 
     def folder_of(self, directory: Path) -> str:
         """The folder on the host, relative to the home there, for a local folder; blanks never occur in it."""

@@ -16,6 +16,7 @@ from core.hls.manifest import Manifest
 from core.hls.report import SynthesisReport
 from core.hls.reports_text import Figures, combined, to_report
 from core.hls.steps import Step, files_under
+from core.hls.synthesis_options import TOOLS
 
 _HLS_SOURCES = ("*.tcl", "*.cpp", "Makefile", "CMakeLists.txt", "firmware/**/*.h", "firmware/**/*.hpp",
                 "firmware/**/*.cpp", "firmware/**/*.txt", "src/**/*.h", "src/**/*.cpp")
@@ -57,7 +58,6 @@ class Vendor:
 
     Args:
         programs: names of `core.hls.tools`; the first that is found is used.
-        project: "hls4ml" or "rtl".
         backends: hls4ml backends whose projects it builds.
         stages: how far it can go, the first being the default.
         disk_gb: 10^9 bytes that a run writes, about.
@@ -68,12 +68,16 @@ class Vendor:
     name: str
     title: str
     programs: tuple[str, ...]
-    project: str
     stages: tuple[str, ...]
     steps: Callable[[Target, str], list[Step]]
     read: Callable[[Target], list[Figures]]
     backends: tuple[str, ...] = ()
     disk_gb: float = 5.0
+
+    @property
+    def project(self) -> str:
+        """The flow whose project it builds: "hls4ml" or "rtl"."""
+        return TOOLS[self.name]
 
 
 def check(vendor: Vendor, target: Target) -> None:
@@ -245,16 +249,16 @@ def _one(folder: Path, pattern: str) -> Path:
 
 
 VENDORS: dict[str, Vendor] = {vendor.name: vendor for vendor in (
-    Vendor("vitis", "Vitis HLS", ("vitis-run", "vitis_hls"), "hls4ml", ("hls", "synthesis", "implementation"),
+    Vendor("vitis", "Vitis HLS", ("vitis-run", "vitis_hls"), ("hls", "synthesis", "implementation"),
            _vitis_steps, _vitis_read, ("Vitis",)),
-    Vendor("vivado_hls", "Vivado HLS", ("vivado_hls",), "hls4ml", ("hls", "synthesis", "implementation"),
+    Vendor("vivado_hls", "Vivado HLS", ("vivado_hls",), ("hls", "synthesis", "implementation"),
            _vitis_steps, _vitis_read, ("Vivado",)),
-    Vendor("vivado", "Vivado", ("vivado",), "rtl", ("implementation", "synthesis"), _vivado_steps, _vivado_read),
-    Vendor("quartus", "Quartus", ("quartus_sh",), "rtl", ("implementation",), _quartus_steps, _quartus_read),
-    Vendor("intel_hls", "Intel HLS", ("i++",), "hls4ml", ("hls",), _intel_hls_steps, _intel_hls_read, ("Quartus",)),
-    Vendor("oneapi", "oneAPI", ("icpx",), "hls4ml", ("hls", "implementation"), _oneapi_steps, _oneapi_read,
+    Vendor("vivado", "Vivado", ("vivado",), ("implementation", "synthesis"), _vivado_steps, _vivado_read),
+    Vendor("quartus", "Quartus", ("quartus_sh",), ("implementation",), _quartus_steps, _quartus_read),
+    Vendor("intel_hls", "Intel HLS", ("i++",), ("hls",), _intel_hls_steps, _intel_hls_read, ("Quartus",)),
+    Vendor("oneapi", "oneAPI", ("icpx",), ("hls", "implementation"), _oneapi_steps, _oneapi_read,
            ("oneAPI",)),
-    Vendor("catapult", "Catapult", ("catapult",), "hls4ml", ("hls", "synthesis"), _catapult_steps, _catapult_read,
+    Vendor("catapult", "Catapult", ("catapult",), ("hls", "synthesis"), _catapult_steps, _catapult_read,
            ("Catapult",)),
-    Vendor("libero", "SmartHLS", ("shls",), "hls4ml", ("synthesis",), _libero_steps, _libero_read, ("Libero",)),
+    Vendor("libero", "SmartHLS", ("shls",), ("synthesis",), _libero_steps, _libero_read, ("Libero",)),
 )}

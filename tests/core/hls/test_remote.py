@@ -22,7 +22,8 @@ from core.errors import Cancelled, ExportError, QuantiscopeError, ToolFailedErro
 from core.events import LogLine, Monitor
 from core.hls import launcher, remote, tools
 from core.hls.remote import RemoteHost
-from core.hls.synthesis import SynthesisOptions, synthesize
+from core.hls.synthesis import synthesize
+from core.hls.synthesis_options import SynthesisOptions
 from tests.core.hls import report_texts as texts
 from tests.core.hls.test_synthesis import exported, stand_in
 

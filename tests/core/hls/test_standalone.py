@@ -16,7 +16,8 @@ from core.events import Monitor
 from core.hls import manifest
 from core.hls.export import ExportOptions, export
 from core.hls.report import ExportReport
-from core.hls.synthesis import SynthesisOptions, synthesize
+from core.hls.synthesis import synthesize
+from core.hls.synthesis_options import SynthesisOptions
 from core.quant import quantize
 from core.quant.recipe import LayerRecipe, Recipe
 

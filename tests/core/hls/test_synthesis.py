@@ -19,7 +19,8 @@ from core.errors import Cancelled, ExportError, ToolFailedError, ToolMissingErro
 from core.events import LogLine, Monitor
 from core.hls import launcher, manifest, tools, vivado
 from core.hls.report import ExportReport
-from core.hls.synthesis import SynthesisOptions, synthesize
+from core.hls.synthesis import synthesize
+from core.hls.synthesis_options import SynthesisOptions
 from core.hls.tools import find_tool, version_in
 from core.hls.vendors import VENDORS, Target, results
 from tests.core.hls import report_texts as texts
