@@ -11,6 +11,8 @@ from core.quant.calibration import Reach
 from core.quant.spec import in_force, parse
 
 BINS = 80
+#: values of one tensor that are looked at: more would make an edit wait
+LOOKED_AT = 200_000
 #: grids of more values than this are drawn as a band, not as lines
 GRID_LINES = 300
 
@@ -19,11 +21,11 @@ GRID_LINES = 300
 class Distribution:
     """A histogram of values with what a quantizer does to them.
 
-    `edges` (n + 1) and `counts` (n) are the histogram; `grid` the representable values, None where they are
-    too many to list; `low` and `high` the range of the quantized values; `levels` how many different ones
-    there are, of `representable` (None where the scale is found from the values). `clipped` (None where a kind
-    gives every value a code) and `zeroed` count values that saturate and values other than zero that become zero;
-    `error` is the root mean square difference.
+    `values` of `of` were looked at; `edges` (n + 1) and `counts` (n) are the histogram; `grid` the representable
+    values, None where they are too many to list; `low` and `high` the range of the quantized values; `levels` how
+    many different ones there are, of `representable` (None where the scale is found from the values). `clipped`
+    (None where a kind gives every value a code) and `zeroed` count values that saturate and values other than zero
+    that become zero; `error` is the root mean square difference.
     """
 
     values: int
@@ -31,6 +33,7 @@ class Distribution:
     counts: np.ndarray
     minimum: float
     maximum: float
+    of: int = 0
     quantizer: str = ""
     bits: float | None = None
     grid: np.ndarray | None = None
@@ -52,12 +55,12 @@ def distribution(values: np.ndarray, text: str | None, parameter: str = "kernel"
     Raises:
         QuantizerError: `text` is not a quantizer.
     """
-    array = np.asarray(values, dtype=np.float64)
-    flat = array.ravel()
+    array = _thinned(np.asarray(values, dtype=np.float64))
+    flat, total = array.ravel(), int(np.size(values))
     if not flat.size:
         return Distribution(0, np.zeros(2), np.zeros(1), 0.0, 0.0)
     if text is None:
-        return Distribution(flat.size, *_histogram(flat, flat), float(flat.min()), float(flat.max()))
+        return Distribution(flat.size, *_histogram(flat, flat), float(flat.min()), float(flat.max()), total)
     made = quantizer(in_force(parse(text), parameter))
     result = np.asarray(made(array.astype(np.float32)), dtype=np.float64).ravel()
     scaled = made.spec.get("alpha") in ("auto", "auto_po2")
@@ -65,9 +68,18 @@ def distribution(values: np.ndarray, text: str | None, parameter: str = "kernel"
     shown = grid if grid is not None and len(grid) <= GRID_LINES else None
     low, high = _range(made, grid, result)
     count = None if scaled or grid is None else len(grid)
-    return Distribution(flat.size, *_histogram(flat, result), float(flat.min()), float(flat.max()), str(made.spec),
-                        made.bits, shown, low, high, int(np.unique(result).size), count, _saturated(made, array),
-                        int(((result == 0) & (flat != 0)).sum()), float(np.sqrt(np.mean((result - flat) ** 2))))
+    return Distribution(flat.size, *_histogram(flat, result), float(flat.min()), float(flat.max()), total,
+                        str(made.spec), made.bits, shown, low, high, int(np.unique(result).size), count,
+                        _saturated(made, array), int(((result == 0) & (flat != 0)).sum()),
+                        float(np.sqrt(np.mean((result - flat) ** 2))))
+
+
+def _thinned(array: np.ndarray) -> np.ndarray:
+    """The array, or evenly spaced rows of its last axis, the channels, where it is too large for an edit."""
+    if array.size <= LOOKED_AT:
+        return array
+    rows = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array
+    return rows[:: -(-array.size // LOOKED_AT)]
 
 
 def _histogram(flat: np.ndarray, also: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

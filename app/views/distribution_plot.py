@@ -185,7 +185,8 @@ class DistributionPlot(Plot):
 def _summary(found: Distribution, noun: str, events: int) -> str:
     """What the quantizer does to the values, in one line."""
     where = f" on {events} events" if events else ""
-    parts = [f"{found.values} {noun}s{where} from {found.minimum:.3g} to {found.maximum:.3g}"]
+    some = f" of {found.of}" if found.of > found.values else ""
+    parts = [f"{found.values}{some} {noun}s{where} from {found.minimum:.3g} to {found.maximum:.3g}"]
     if found.low is not None:
         used = f"{found.levels} different values" + (f" of {found.representable}" if found.representable else "")
         parts += [f"{found.quantizer}: {used}, {found.low:.4g} to {found.high:.4g}"]

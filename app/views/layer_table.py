@@ -53,6 +53,8 @@ class LayerTable(QTableView):
         self._header()
         self._make_actions()
         self.set_details(True)
+        #: by column title, what was chosen in the columns menu
+        self.chosen_columns: dict[str, bool] = {}
         self.layers.modelReset.connect(self._arrange)
         session.recipeChanged.connect(self._show_used)
         self._arrange()
@@ -110,7 +112,7 @@ class LayerTable(QTableView):
         enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers()
         if enter and self.state() == QAbstractItemView.State.EditingState:
             event.accept()  # the editor of a number lets it through before it closes
-        elif enter:
+        elif enter and self.currentIndex().data(KEY_ROLE) is not None:
             self.edit(self.currentIndex())
         elif event.text() and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             event.ignore()  # a shortcut of the window, not the first letter of a quantizer
@@ -150,6 +152,13 @@ class LayerTable(QTableView):
         self.verticalHeader().setDefaultSectionSize(row_height(self.font(), shown))
         self.viewport().update()
 
+    def choose_columns(self, shown: dict[str, bool]) -> None:
+        """Show and hide columns by their titles, as the menu does."""
+        self.chosen_columns = dict(shown)
+        for number, column in enumerate(self.layers.columns):
+            if number > 0 and column.title in shown:
+                self.setColumnHidden(number, not shown[column.title])
+
     @property
     def details(self) -> bool:
         """Whether second lines are shown."""
@@ -182,6 +191,7 @@ class LayerTable(QTableView):
         if action.data() is None:
             self.set_details(action.isChecked())
         else:
+            self.chosen_columns[self.layers.columns[action.data()].title] = action.isChecked()
             self.setColumnHidden(action.data(), not action.isChecked())
 
     def _show_used(self) -> None:
@@ -201,7 +211,7 @@ class LayerTable(QTableView):
             delegate = self._cell if not column.parameter else (
                 self._number if column.parameter in NUMBERS else self._quantizer)
             self.setItemDelegateForColumn(number, delegate)
-            self.setColumnHidden(number, column.hidden)
+            self.setColumnHidden(number, not self.chosen_columns.get(column.title, not column.hidden))
             wide = QUANTIZER_WIDTH if delegate is self._quantizer else WIDTHS.get(column.title)
             header.setSectionResizeMode(number, QHeaderView.ResizeMode.Interactive)
             if wide is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMenu, QPushButton, QSplitter, QVBoxLayout, QWidget
@@ -18,6 +19,17 @@ from app.views.roc_plot import RocPlot
 from core.errors import QuantiscopeError
 
 MEASURE = "Measure sensitivity"
+
+
+class Arrangement(msgspec.Struct):
+    """Sizes of the splitters, whether graph and second lines are shown, columns chosen by title."""
+
+    page: list[int]
+    plots: list[int]
+    beside: list[int]
+    graph: bool = True
+    details: bool = True
+    columns: dict[str, bool] = {}
 
 
 class LayersPage(QWidget):
@@ -93,7 +105,7 @@ class LayersPage(QWidget):
         row.addWidget(self.filter, 1)
         for button in (self.measure, self.calibrate, self.presets, self.columns):
             row.addWidget(button)
-        beside = QSplitter(Qt.Orientation.Horizontal, self, objectName="layers_beside")
+        beside = self.beside = QSplitter(Qt.Orientation.Horizontal, self, objectName="layers_beside")
         beside.addWidget(self.graph)
         beside.addWidget(self.table)
         beside.setStretchFactor(1, 1)
@@ -122,6 +134,27 @@ class LayersPage(QWidget):
         layout.setSpacing(10)
         layout.addWidget(self.cards)
         layout.addWidget(self.splitter, 1)
+
+    # -- remembering -------------------------------------------------------------------------------
+
+    def arrangement(self) -> bytes:
+        """What was arranged by hand, for the next start."""
+        return msgspec.json.encode(Arrangement(self.splitter.sizes(), self.plots.sizes(), self.beside.sizes(),
+                                               self.graph_shown.isChecked(), self.table.details,
+                                               self.table.chosen_columns))
+
+    def arrange(self, stored: bytes) -> None:
+        """Take over what `arrangement` gave; anything else changes nothing."""
+        try:
+            kept = msgspec.json.decode(stored, type=Arrangement)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return
+        for splitter, sizes in ((self.splitter, kept.page), (self.plots, kept.plots), (self.beside, kept.beside)):
+            if len(sizes) == splitter.count() and all(size > 0 for size in sizes):
+                splitter.setSizes(sizes)
+        self.graph_shown.setChecked(kept.graph)
+        self.table.set_details(kept.details)
+        self.table.choose_columns(kept.columns)
 
     # -- following the session ---------------------------------------------------------------------
 

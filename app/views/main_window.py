@@ -359,6 +359,7 @@ class MainWindow(QMainWindow):
     def _restore(self) -> None:
         self.restoreGeometry(self._settings.window_state("geometry"))
         self.restoreState(self._settings.window_state("docks"))
+        self.layers.arrange(self._settings.window_state("layers"))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask before ending a running job; remember place and size; leave nothing running."""
@@ -367,6 +368,7 @@ class MainWindow(QMainWindow):
             return
         self._settings.set_window_state("geometry", self.saveGeometry().data())
         self._settings.set_window_state("docks", self.saveState().data())
+        self._settings.set_window_state("layers", self.layers.arrangement())
         self.errors.close()
         self._session.close()
         event.accept()

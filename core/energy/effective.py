@@ -140,7 +140,10 @@ class EffectivePrecision:
                 text = value(self.info, recipe, key)
                 if text:
                     spec = in_force(parse(text), parameter)
-                    found[key] = Tensor(format_of(spec), Quantizer(spec).bits, origins.get(key, Origin()))
+                    by = recipe.layers[layer.name].widths.get(parameter) if layer.name in recipe.layers else None
+                    # the string then holds the largest widths
+                    name = format_of(spec) + (f" at most, by {by}" if by in ("channel", "weight") else "")
+                    found[key] = Tensor(name, Quantizer(spec).bits, origins.get(key, Origin()))
                 elif parameter == OUTPUT:
                     found[key] = _passed_on(layer, rows.get(layer.name), found)
                 else:

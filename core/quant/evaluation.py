@@ -22,7 +22,9 @@ def predict(model: keras.Model, x: np.ndarray, precision: str = "float32") -> np
     """
     if precision == "float64":
         model = in_double(model)
-    run = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+    # one trace for whole batches and the rest: tracing takes longer than running a small model
+    signature = [tf.TensorSpec((None, *x.shape[1:]), precision)]
+    run = tf.function(lambda batch: model(batch, training=False), input_signature=signature, autograph=False)
     parts = [run(tf.constant(x[start:start + PREDICT_BATCH], precision)).numpy()
              for start in range(0, len(x), PREDICT_BATCH)]
     return np.concatenate(parts)

@@ -383,6 +383,42 @@ def test_columns_are_hidden_and_second_lines_left_out_by_the_menu(page, played):
     assert not table.details and table.rowHeight(0) < high
 
 
+def test_what_was_arranged_by_hand_is_there_at_the_next_start(qtbot, page, played):
+    page.table.columns_menu.aboutToShow.emit()
+    actions = {action.objectName(): action for action in page.table.columns_menu.actions()}
+    actions["column_bias"].trigger()
+    actions["column_parameters"].trigger()
+    QTest.mouseClick(page.graph_shown, Qt.MouseButton.LeftButton)
+    page.splitter.setSizes([300, 400])
+    kept = page.arrangement()
+    other = LayersPage(played)
+    qtbot.addWidget(other)
+    other.resize(page.size())
+    other.show()
+    other.arrange(b"damaged")
+    other.arrange(kept)
+    assert other.table.isColumnHidden(column(other, "Bias"))
+    assert not other.table.isColumnHidden(column(other, "Parameters"))
+    assert not other.graph.isVisible() and not other.graph_shown.isChecked()
+    assert other.splitter.sizes() == page.splitter.sizes()
+    assert played.open_project(played.project.folder)  # another model, other columns: the choice holds
+    assert other.table.isColumnHidden(column(other, "Bias"))
+
+
+def test_enter_on_a_cell_that_cannot_be_edited_does_nothing(page, played):
+    page.table.setCurrentIndex(page.table.shown.index(1, 0))
+    page.table.setFocus()
+    QTest.keyClick(page.table, Qt.Key.Key_Return)
+    assert not played.undo_stack.canUndo()
+
+
+def test_a_large_tensor_is_looked_at_in_part_and_says_so(page, played):
+    values = np.linspace(-1, 1, 1_000_000, dtype=np.float32)
+    played.analysis.recorded = Recorded(500, {("relu1", "output"): values})
+    page.values.show_quantizer("relu1", "output")
+    assert page.values.summary.text().startswith("200000 of 1000000 values on 500 events from -1 to 1")
+
+
 def test_the_graph_chooses_rows_and_follows_them(page, played):
     graph, table = page.graph, page.table
     assert list(graph.boxes) == played.info.layer_names
