@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 OFFSCREEN := QT_QPA_PLATFORM=offscreen
 
-.PHONY: run test test-slow bench lint screenshots families bootstrap clean
+.PHONY: run test test-slow fuzz bench lint screenshots families bootstrap clean
 
 run: bootstrap
 	@scripts/run.sh
@@ -12,6 +12,11 @@ test: lint
 
 test-slow: bootstrap
 	$(OFFSCREEN) $(PYTHON) -m pytest -m slow --durations=15
+
+# hostile inputs to every reader; atheris is Linux's alone, without it mutation and hypothesis do its part
+fuzz: bootstrap
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --editable '.[fuzz]' || true
+	nice $(PYTHON) scripts/fuzz.py --inputs 100000
 
 lint: bootstrap
 	$(PYTHON) -m ruff check .
@@ -32,4 +37,4 @@ bootstrap:
 	@scripts/bootstrap.sh
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out families-out
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out families-out fuzz-findings

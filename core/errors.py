@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+#: what a file holds may be quoted; of a hostile one no more than this, in characters
+MAX_QUOTED = 800
+
+
+def _one_line(text: str) -> str:
+    """A text without line breaks and not too long to be read."""
+    text = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]} ..."
+
 
 class QuantiscopeError(Exception):
     """Base of every expected error.
@@ -18,6 +27,7 @@ class QuantiscopeError(Exception):
     details: str = ""
 
     def __init__(self, what: str, why: str = "", remedy: str = "") -> None:
+        what, why = _one_line(what), _one_line(why)
         super().__init__(what, why, remedy)
         self.what = what
         self.why = why

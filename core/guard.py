@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -22,9 +23,9 @@ import platformdirs
 import resources
 
 #: processor seconds for a file, and further ones for each GiB that it claims
-SECONDS, SECONDS_PER_GIB = 4, 20
-#: where the processor's time cannot be limited or a disk hangs: so many times longer by the clock
-PATIENCE = 8
+SECONDS, SECONDS_PER_GIB = 3, 20
+#: so many times longer by the clock: another program may have the processor; Windows has no other limit
+PATIENCE = 4 if os.name == "nt" else 20
 #: memory for a file beyond what is read of an archive at once, in bytes
 MEMORY = 1536 * 2**20
 MAX_OBJECTS, MAX_DEPTH = 100_000, 64
@@ -63,8 +64,8 @@ def _sent(path: Path) -> str:
                    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
     seconds = _seconds(path)
     try:
-        done = subprocess.run([sys.executable, "-m", "core.guard", str(path.absolute()), str(seconds)], env=environment,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        done = subprocess.run(_command(path, seconds), env=environment, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               timeout=seconds * PATIENCE, check=False)
     except subprocess.TimeoutExpired:
         return "reading it does not come to an end"
@@ -72,9 +73,13 @@ def _sent(path: Path) -> str:
         return f"no process could be started to read it safely ({error.strerror})"
     if done.returncode == 0:
         return ""
-    overdue = {-getattr(__import__("signal"), name, 0) for name in ("SIGXCPU", "SIGKILL")}
-    return "reading it does not come to an end" if done.returncode in overdue else (
-        "it asks for too much memory" if done.returncode == _NO_MEMORY else "the HDF5 library fails on it")
+    if -done.returncode in (getattr(signal, "SIGXCPU", None), getattr(signal, "SIGKILL", None)):
+        return "reading it does not come to an end"
+    return "it asks for too much memory" if done.returncode == _NO_MEMORY else "the HDF5 library fails on it"
+
+
+def _command(path: Path, seconds: int) -> list[str]:
+    return [sys.executable, "-m", "core.guard", str(path.absolute()), str(seconds)]
 
 
 _NO_MEMORY = 3

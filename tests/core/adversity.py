@@ -9,19 +9,23 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import optuna
 
 from core import requests, workflows
-from core.candidate import Candidate
+from core.candidate import Candidate, Costs, Evaluation
 from core.errors import QuantiscopeError
 from core.events import Monitor
 from core.hls.report import ExportReport
 from core.npz import read_npz
 from core.project import Project, now
-from core.quant.recipe import uniform
+from core.quant.checkpoints import Checkpoint, tidy
+from core.quant.recipe import Recipe, uniform
 
 
 def outcome(action: Callable[[], Any]) -> str:
@@ -78,7 +82,8 @@ def jobs(project: Project) -> dict[str, Callable[[], Any]]:
     folder = str(project.folder)
     return {
         "train": lambda: workflows.run(requests.Train(project=folder, recipe=uniform(project.info, 5, 2), epochs=1)),
-        "search": lambda: workflows.run(requests.Search(project=folder, method="random", trials=1, epochs=0)),
+        "search": lambda: workflows.run(requests.Search(project=folder, method="random", trials=1, epochs=0,
+                                                       workers=1)),
         "rtl": lambda: workflows.run(requests.Export(project=folder, candidate_id="c0001", flow="rtl", events=10,
                                                      synthesize=False)),
     }
@@ -121,46 +126,47 @@ def read_only(folder: Path, *_: str) -> dict[str, str]:
 
 
 def backwards(folder: Path, model: str, data: str) -> dict[str, str]:
-    """A clock that was put back by a year between one write and the next (`CLOCK` holds the shift in seconds)."""
+    """A clock that is put back by a year, twice, between one write and the next.
+
+    `CLOCK` names the file with the shift in seconds. TensorFlow stays out: what waits by the shifted clock in it would
+    wait by the true one in the kernel, which no real machine does.
+    """
     clock = Path(os.environ["CLOCK"])
     found: dict[str, str] = {}
-    created, checkpoints = [], []
+    created = []
+    evaluation = Evaluation(kind="trained", events=10, accuracy=0.5, auc={"a": 0.5})
+    costs = Costs(energy_pj=1.0, parameter_bits=2, activation_bits=3)
     with Project.create(folder / "p", model, data) as project:
         for number, shift in enumerate((0, -365 * 86400, -2 * 365 * 86400)):
-            clock.write_text(str(shift))
-            for name, action in jobs(project).items():
-                if name != "rtl":
-                    found[f"{number}: {name}"] = outcome(action)
-            project.save_export(ExportReport(candidate_id="c0001", flow=f"f{number}", directory="d", part="p",
-                                             clock_ns=5.0, created=now()))
+            with clock.open("r+b") as file:
+                file.write(shift.to_bytes(8, sys.byteorder, signed=True))
             created.append(now())
-            checkpoints.append(_stopped(project, seed=number))
-        assert [c.id for c in project.candidates()] == [f"c{n:04d}" for n in range(1, 7)] and project.notes == []
-        assert len(project.exports()) == 3 and created == sorted(created, reverse=True), created
-        assert checkpoints[-1] in _checkpoints(project)
+            candidate = Candidate(id=project.new_candidate_id(), recipe=Recipe(), evaluation=evaluation, costs=costs,
+                                  created=created[-1])
+            report = ExportReport(candidate_id=candidate.id, flow="rtl", directory="d", part="p", clock_ns=5.0,
+                                  created=created[-1])
+            actions = {"candidate": partial(project.add_candidate, candidate, {"w": np.ones(3, np.float32)}),
+                       "export": partial(project.save_export, report),
+                       "recipe": partial(project.save_recipe, uniform(project.info, 3 + number)),
+                       "study": partial(_ask, project.study_url, number)}
+            found |= {f"{number}: {name}": outcome(action) for name, action in actions.items()}
+            path = project.folder / "checkpoints" / f"{number}.npz"
+            Checkpoint(path, "mark", Monitor()).save({"epoch": np.array(number)})
+            tidy(path.parent, kept=1, wanted=path)
+            kept = Checkpoint(path, "mark", Monitor()).load()
+            assert kept is not None and int(kept["epoch"]) == number
+        assert created == sorted(created, reverse=True), "the clock did not go backwards"
+    with Project.open(folder / "p.qscope") as project:
+        assert [c.created for c in project.candidates()] == created and project.notes == []
+        assert len(project.exports()) == 3 and project.recipe == uniform(project.info, 5)
     return found
 
 
-def _stopped(project: Project, seed: int) -> str:
-    """A training that is stopped; the checkpoint it leaves."""
-    from core.events import Progress
-    from core.quant import checkpoints
-
-    checkpoints.EVERY_S = 0.0
-    known = _checkpoints(project)
-    ended: list[object] = []
-    monitor = Monitor(lambda event: ended.append(event) if isinstance(event, Progress) and event.done >= 2 else None,
-                      cancelled=lambda: bool(ended))
-    try:
-        workflows.run(requests.Train(project=str(project.folder), recipe=uniform(project.info, 4, 2), epochs=9,
-                                     seed=seed), monitor)
-    except BaseException as error:
-        assert type(error).__name__ == "Cancelled", error
-    return (_checkpoints(project) - known).pop()
-
-
-def _checkpoints(project: Project) -> set[str]:
-    return {path.name for path in project.folder.glob("checkpoints/*")}
+def _ask(url: str, number: int) -> None:
+    """A proposal asked of the study and told; what was told before is still there."""
+    study = optuna.create_study(storage=url, study_name="clock", load_if_exists=True)
+    assert [trial.value for trial in study.trials] == [float(n) for n in range(number)]
+    study.tell(study.ask(), float(number))
 
 
 if __name__ == "__main__":

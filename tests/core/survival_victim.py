@@ -67,7 +67,8 @@ def create(folder: str, log: Log) -> None:
 
 def search(folder: str, log: Log) -> None:
     """The search that trains in this process."""
-    workflows.run(requests.Search(project=folder, method="random", trials=100_000, epochs=1), Monitor(log.event))
+    request = requests.Search(project=folder, method="random", trials=100_000, epochs=1, workers=1)
+    workflows.run(request, Monitor(log.event))
 
 
 def staged(folder: str, log: Log) -> None:
