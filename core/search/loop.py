@@ -1,11 +1,12 @@
 """The search loop: ask, train, store, tell, then say so. Everything already stored survives whatever comes.
 
-Several tasks may be under way; they are asked and settled in one order, whichever ends first, so that what a method
-proposes depends on its seed and the number of workers alone.
+Several tasks may be under way. They are asked and settled in one order, whichever ends first, and each is asked when
+as many are open as workers can take: what a method proposes depends on its seed and the number of workers alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -146,12 +147,11 @@ class Loop:
                          f" {len(self.known)} known, {self.request.epochs} epochs each")
         self.budget.report(self.monitor)
         try:
-            for entry, result in self.crew.each("train", self._tasks(), self.monitor):
-                entry.result = result
-                self._settle()
-            self._settle()
-        except Cancelled:
-            pass
+            with contextlib.suppress(Cancelled):
+                for entry, result in self.crew.each("train", self._tasks(), self.monitor):
+                    entry.result = result
+            while self._settle():
+                pass
         finally:
             for entry in reversed(self.open):
                 self.method.put_back(entry.task)
@@ -165,21 +165,17 @@ class Loop:
         """Trainings for the crew, as far as there are any before more is settled."""
         window = self.crew.workers + (self.crew.workers > 1)
         while True:
-            self._settle()
             under_way = sum(not entry.task.proxy and not entry.known for entry in self.open)
-            if self._exhausted or self._over(under_way) or len(self.open) >= window:
-                if not self.open:
-                    return
-                yield None
-                continue
-            task = self.method.ask()
+            ended = self._exhausted or self._over(under_way)
+            task = None if ended or len(self.open) >= window else self.method.ask()
             if task is None:
-                if not self.open:
-                    if not self.budget.spent:
-                        self.monitor.log("there is nothing left to try: the search ends here")
-                    return
-                yield None
-                continue
+                if self.open:
+                    if not self._settle():
+                        yield None
+                    continue
+                if not ended:
+                    self.monitor.log("there is nothing left to try: the search ends here")
+                return
             entry = _Entry(task, time.monotonic())
             twin = any(other.key == entry.key for other in self.open)
             entry.known = twin or entry.key in self.known or self._proxy(task) is not None
@@ -208,11 +204,13 @@ class Loop:
 
     # -- settling ----------------------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Store and tell what has come in, in the order it was asked."""
-        while self.open and self.open[0].settled:
-            self._settle_one(self.open[0])
-            self.open.popleft()
+    def _settle(self) -> bool:
+        """Store and tell the task that was asked first; False where it has not come in."""
+        if not self.open or not self.open[0].settled:
+            return False
+        self._settle_one(self.open[0])
+        self.open.popleft()
+        return True
 
     def _settle_one(self, entry: _Entry) -> None:
         if entry.known:

@@ -28,6 +28,8 @@ from core.search.space import SearchSpace
 _GIVEN_UP = "given_up"
 _CANDIDATE = "candidate"
 _PROXY, _EPOCHS = "proxy", "epochs"
+#: what Optuna calls the parameters of a trial that waits, and the generation its NSGA-II gives one
+_FIXED, _GENERATION = "fixed_params", ":generation"
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -86,10 +88,14 @@ class Study:
         """Take up where the last run ended: what was being tried when it died comes first, then what waited."""
         for state in (TrialState.RUNNING, TrialState.WAITING):
             for trial in [t for t in trials if t.state == state]:
-                point = trial.params or trial.system_attrs.get("fixed_params", {})
+                point = trial.params or trial.system_attrs.get(_FIXED, {})
                 self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-                if point:
-                    self.enqueue([point])
+                if point and self._key(point) not in self._asked:
+                    self._asked.add(self._key(point))
+                    # a generation that it was given stays: others have been told since
+                    kept = {key: value for key, value in trial.system_attrs.items() if key.endswith(_GENERATION)}
+                    self._study.add_trial(optuna.trial.create_trial(
+                        state=TrialState.WAITING, system_attrs={_FIXED: dict(point), **kept}))
 
     @property
     def settled(self) -> int:

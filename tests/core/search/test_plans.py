@@ -206,8 +206,9 @@ def test_an_empty_space_is_a_sentence(project, method):
 class Crew:
     """Several at a time, each ending when a made-up clock says so: as a pool, without processes."""
 
-    def __init__(self, workers, seed):
+    def __init__(self, workers, seed, dies_after=None):
         self.workers, self.trainer, self.random = workers, StandIn(), np.random.default_rng(seed)
+        self.dies_after = dies_after
 
     def each(self, call, tasks, monitor):
         waiting, running = iter(tasks), []
@@ -219,6 +220,8 @@ class Crew:
                 running.append(task)
             if not running:
                 return
+            if len(self.trainer.trained) == self.dies_after:
+                raise KeyboardInterrupt
             key, (recipe, seed, epochs, *_) = running.pop(self.random.integers(len(running)))
             yield key, self.trainer.train(recipe, seed, epochs, Monitor())
 
@@ -230,13 +233,25 @@ def searched(project, method, crew, trials=14):
     return loop.Loop(project, asked, Monitor(), budget, engine.setting(project, asked, space), crew, {}).run()
 
 
-@pytest.mark.parametrize("method", ["nsga2", "hyperband", "blocks"])
+@pytest.mark.parametrize("method", ["nsga2", "blocks"])
 def test_candidates_do_not_depend_on_which_worker_is_first(project, tmp_path, method):
-    searched(project, method, Crew(3, 0))
+    searched(project, method, Crew(3, 0), 24)
     with Project.create(tmp_path / "again", project.model_path, "jets") as again:
-        searched(again, method, Crew(3, 1))
+        searched(again, method, Crew(3, 1), 24)
         assert recipes(again) == recipes(project)
-    assert len(set(recipes(project))) == 14
+    assert len(set(recipes(project))) == 24
+
+
+@pytest.mark.parametrize(("method", "dies_after"), [("nsga2", 17), ("tpe", 20), ("hyperband", 13)])
+def test_what_was_under_way_when_a_search_died_comes_first_when_it_is_resumed(project, tmp_path, method, dies_after):
+    searched(project, method, Crew(3, 0), 24)
+    with Project.create(tmp_path / "killed", project.model_path, "jets") as killed:
+        with pytest.raises(KeyboardInterrupt):
+            searched(killed, method, Crew(3, 1, dies_after), 24)
+        left = 24 - len(killed.candidates())
+        assert left > 0
+        searched(killed, method, Crew(3, 2), left)
+        assert recipes(killed) == recipes(project)
 
 
 def test_grid_is_the_same_for_any_number_of_workers(project, tmp_path):
@@ -279,7 +294,7 @@ def test_workers_that_turn_out_too_large_are_ended(monkeypatch, tmp_path):
         def shutdown(self, **_):
             self.ended = True
 
-    monkeypatch.setattr(pool.Pool, "_started", lambda self: Executor())
+    monkeypatch.setattr(pool.Pool, "_started", lambda self, way: Executor())
     logged = []
     workers = pool.Pool(pool.Setup("", "", None), 3, memory=3 * 2**30)
     assert workers.workers == 3
