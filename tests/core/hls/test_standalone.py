@@ -78,6 +78,7 @@ def test_both_flows_are_checked_anew(tmp_path: Path) -> None:
     assert broken.returncode == 1 and "not any more" in broken.stderr and "Traceback" not in broken.stderr
 
 
+@pytest.mark.slow
 def test_it_synthesizes_to_the_same_cells_as_quantiscope_does(made: tuple[Path, ExportReport]) -> None:
     folder, report = made
     done = _rebuild(folder, "synthesize", "yosys")
@@ -85,15 +86,6 @@ def test_it_synthesizes_to_the_same_cells_as_quantiscope_does(made: tuple[Path, 
     synthesis = synthesize(report, SynthesisOptions(), Monitor()).synthesis
     assert synthesis is not None and synthesis.lut and synthesis.ff and synthesis.latency_cycles
     assert f"LUT {synthesis.lut}, FF {synthesis.ff}, DSP {synthesis.dsp}, BRAM 0" in done.stdout
-
-
-def test_finished_stages_of_yosys_are_not_mapped_again(made: tuple[Path, ExportReport]) -> None:
-    folder, report = made
-    synthesize(report, SynthesisOptions(), Monitor())
-    stat = next((folder / "rtl" / "yosys").glob("logic*.json"))
-    before = stat.stat().st_mtime_ns
-    synthesize(report, SynthesisOptions(), Monitor())
-    assert stat.stat().st_mtime_ns == before
 
 
 def test_versions_and_missing_tools_are_said(made: tuple[Path, ExportReport]) -> None:
