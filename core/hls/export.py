@@ -22,10 +22,12 @@ from core.hls.manifest import HlsProject, Manifest, RtlProject, settings
 from core.hls.network import Network, logits_model, read_network
 from core.hls.parts import Part, find_part
 from core.hls.report import Exactness, ExportReport, FlowCheck, SynthesisReport
+from core.hls.rtl_limits import refuse_too_large
 from core.hls.rtl_options import RtlOptions
 from core.hls.tools import find_tool, require
 from core.quant import evaluation
 from core.quant.layers import QInput
+from core.quant.recipe import OUTPUT
 
 FLOWS = {"hls4ml": ("c++",), "rtl": ("rtl",), "both": ("c++", "rtl")}
 HLS_FOLDER, RTL_FOLDER = "hls4ml", "rtl"
@@ -64,6 +66,8 @@ def export(model: keras.Model, x: np.ndarray, options: ExportOptions, directory:
     flows = _flows(options)
     part = find_part(options.part)
     network = read_network(model)
+    if "rtl" in flows:
+        refuse_too_large(network, part)
     if "c++" in flows:
         hls4ml_flow.check(model, options.hls4ml)
     events = x[: options.events]
@@ -169,7 +173,8 @@ class _Work:
             self.warnings.append(simulate.NOT_SIMULATED)
         entry = next(layer for layer in self._exported.layers if isinstance(layer, QInput))
         assert entry.output_quantizer is not None  # read_network has checked it
-        quantized = np.asarray(entry.output_quantizer(self._events.astype(np.float64)))
+        widths = {what: np.asarray(value, np.float64) for what, value in entry.width_variables(OUTPUT).items()}
+        quantized = np.asarray(entry.output_quantizer(self._events.astype(np.float64), **widths))
         self._golden |= {"quantized": quantized, "expected_rtl": self._reference}
         return simulate.simulate(rtl, quantized, self._monitor)
 
