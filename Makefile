@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 OFFSCREEN := QT_QPA_PLATFORM=offscreen
 
-.PHONY: run test test-slow fuzz bench lint screenshots families bootstrap clean
+.PHONY: run test test-slow fuzz matrix bench lint screenshots families bootstrap clean
 
 run: bootstrap
 	@scripts/run.sh
@@ -17,6 +17,9 @@ test-slow: bootstrap
 fuzz: bootstrap
 	@$(PYTHON) -m pip install -qq --disable-pip-version-check --editable '.[fuzz]' || true
 	nice $(PYTHON) scripts/fuzz.py --inputs 100000
+
+matrix: bootstrap
+	$(PYTHON) scripts/matrix.py docs/matrix.md
 
 lint: bootstrap
 	$(PYTHON) -m ruff check .
