@@ -254,10 +254,11 @@ def test_what_was_under_way_when_a_search_died_comes_first_when_it_is_resumed(pr
         assert recipes(killed) == recipes(project)
 
 
-def test_grid_is_the_same_for_any_number_of_workers(project, tmp_path):
-    searched(project, "grid", Crew(1, 0))
+@pytest.mark.parametrize("method", ["grid", "random", "hyperband"])
+def test_most_methods_are_the_same_for_any_number_of_workers(project, tmp_path, method):
+    searched(project, method, Crew(1, 0))
     with Project.create(tmp_path / "again", project.model_path, "jets") as again:
-        searched(again, "grid", Crew(4, 1))
+        searched(again, method, Crew(4, 1))
         assert recipes(again) == recipes(project)
 
 
