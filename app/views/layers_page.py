@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QAction, QKeySequence
@@ -134,6 +136,10 @@ class LayersPage(QWidget):
         layout.setSpacing(10)
         layout.addWidget(self.cards)
         layout.addWidget(self.splitter, 1)
+        order = (self.graph_shown, self.filter, self.measure, self.calibrate, self.presets, self.columns, self.graph,
+                 self.table, self.form.kind, self.values, self.roc)
+        for before, after in itertools.pairwise(order):
+            self.setTabOrder(before, after)
 
     # -- remembering -------------------------------------------------------------------------------
 
@@ -162,7 +168,11 @@ class LayersPage(QWidget):
         self.message.hide()
         self.filter.clear()
         self.preset_menu.clear()
+        published = False
         for preset in self._session.presets():
+            if preset.published and not published:
+                self.preset_menu.addSeparator()
+            published = preset.published
             action = QAction(preset.title, self.preset_menu,
                              objectName=f"preset_{preset.title.lower().replace(' ', '_')}")
             action.setData(preset.recipe)

@@ -20,11 +20,12 @@ SOURCE = "Nature Machine Intelligence 3 (2021) 675"
 
 
 class Preset(msgspec.Struct, frozen=True):
-    """A recipe with its title and what it is."""
+    """A recipe with its title and what it is; `published` where it is one of a paper."""
 
     title: str
     recipe: Recipe
     tip: str
+    published: bool = False
 
 
 def presets(info: ModelInfo, input_quantizer: str) -> list[Preset]:
@@ -35,7 +36,7 @@ def presets(info: ModelInfo, input_quantizer: str) -> list[Preset]:
               for bits in WIDTHS]
     may = resizable(info)
     for name in NAMES:
-        found += _published(info, network(name), may)
+        found += [msgspec.structs.replace(preset, published=True) for preset in _published(info, network(name), may)]
     fitting = []
     for preset in found:
         with contextlib.suppress(RecipeError):
