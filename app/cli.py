@@ -35,6 +35,9 @@ Clock = Annotated[float, typer.Option("--clock", help="Clock period in ns.")]
 Hls4ml = Annotated[list[str] | None, typer.Option(
     "--hls4ml", help="A setting of the hls4ml flow, such as backend=Vivado, io_type=io_stream, strategy=Resource,"
                      " reuse_factor=4, reuse_factor.LAYER=8 or softmax=argmax; repeat.")]
+Rtl = Annotated[list[str] | None, typer.Option(
+    "--rtl", help="A setting of the RTL flow: language=vhdl, ternary_adders=no, depth_limit=4, stage_ns=3.5, stages=8"
+                  " or fast_solver=yes; repeat.")]
 Events = Annotated[int, typer.Option(help="Test events for the bit-exactness check.")]
 #: below the help of `search`
 METHOD_LINES = "Methods:\n\n" + "\n\n".join(f"{key}: {method.summary}." for key, method in METHODS.items())
@@ -258,7 +261,7 @@ def export(project: ProjectFolder, candidate: CandidateId,
            flow: Annotated[str, typer.Option(help="hls4ml, rtl or both.")] = "both",
            part: Part = "xcvu9p-flgb2104-2L-e", clock: Clock = 5.0, events: Events = 2000,
            synthesize: Annotated[bool, typer.Option(help="Synthesize too.")] = False, hls4ml: Hls4ml = None,
-           dry_run: Annotated[bool, typer.Option(
+           rtl: Rtl = None, dry_run: Annotated[bool, typer.Option(
                "--dry-run", help="Write nothing: list the type of every tensor of the hls4ml flow.")] = False,
            as_script: Annotated[Path | None, typer.Option(
                help="Write no firmware, but this Python script, which makes the candidate again.")] = None,
@@ -270,7 +273,7 @@ def export(project: ProjectFolder, candidate: CandidateId,
     if dry_run:
         precision(project, candidate, part, clock, hls4ml, json)
         return
-    _export(project, candidate, flow, part, clock, events, synthesize, json, hls4ml)
+    _export(project, candidate, flow, part, clock, events, synthesize, json, hls4ml, rtl)
 
 
 @cli.command()
@@ -286,13 +289,15 @@ def precision(project: ProjectFolder, candidate: CandidateId, part: Part = "xcvu
 
 
 def _export(project: Path, candidate: str, flow: str, part: str, clock: float, events: int, synthesize: bool,
-            json: bool, hls4ml: list[str] | None = None) -> None:
+            json: bool, hls4ml: list[str] | None = None, rtl: list[str] | None = None) -> None:
     with console.output(json) as out:
+        from core.hls import rtl_options
         from core.hls.hls4ml_options import parse_options
 
         report = console.run(requests.Export(project=str(project), candidate_id=candidate, flow=flow, part=part,
                                              clock_ns=clock, events=events, synthesize=synthesize,
-                                             hls4ml=parse_options(hls4ml or [])), out)
+                                             hls4ml=parse_options(hls4ml or []),
+                                             rtl=rtl_options.parse_options(rtl or [])), out)
         out.result(report, lambda: console.export_table(report))
         console.refuse_mismatches(report)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from core.errors import ExportError
@@ -62,3 +64,26 @@ class RtlOptions(msgspec.Struct, frozen=True, kw_only=True):
     def suffix(self) -> str:
         """Ending of the RTL's files."""
         return "v" if self.language == "verilog" else "vhd"
+
+
+def parse_options(texts: Iterable[str]) -> RtlOptions:
+    """Settings from texts such as "language=vhdl", "ternary_adders=no", "depth_limit=4", "stage_ns=3.5".
+
+    Raises:
+        ExportError: a text that is no setting, or a value that is none.
+    """
+    fields: dict[str, object] = {}
+    for text in texts:
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not sign or name not in RtlOptions.__struct_fields__:
+            raise ExportError(f"{text!r} is no setting of the RTL flow",
+                              remedy=f"Write NAME=VALUE with one of: {', '.join(RtlOptions.__struct_fields__)}")
+        lowered = value.lower()
+        fields[name] = {"yes": True, "true": True, "no": False, "false": False, "none": None}.get(lowered, value)
+    try:
+        options = msgspec.convert(fields, RtlOptions, strict=False)
+    except msgspec.ValidationError as error:
+        raise ExportError("a setting of the RTL flow cannot be read", str(error),
+                          "Write language=vhdl, ternary_adders=no, depth_limit=4 or stage_ns=3.5") from None
+    options.check()
+    return options

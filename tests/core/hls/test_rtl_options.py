@@ -20,7 +20,7 @@ from core.hls import simulate
 from core.hls.export import ExportOptions, export
 from core.hls.network import read_network
 from core.hls.rtl_alkaid import Rtl, write_rtl
-from core.hls.rtl_options import RtlOptions
+from core.hls.rtl_options import RtlOptions, parse_options
 from core.quant import Recipe, quantize
 from core.quant.recipe import LayerRecipe
 from core.quant.samples import events_for
@@ -44,6 +44,15 @@ def model() -> keras.Model:
 
 def written(model: keras.Model, folder: Path, clock_ns: float = 5.0, **settings: Any) -> Rtl:
     return write_rtl(read_network(model), folder, PART, clock_ns, RtlOptions(**settings))
+
+
+def test_settings_are_read_from_texts() -> None:
+    found = parse_options(["language=vhdl", "ternary_adders=no", "depth_limit = 4", "stage_ns=3.5", "stages=none"])
+    assert found == RtlOptions(language="vhdl", ternary_adders=False, depth_limit=4, stage_ns=3.5)
+    for bad in ("language", "speed=3", "depth_limit=deep", "stages=0", "language=chisel"):
+        with pytest.raises(ExportError) as caught:
+            parse_options([bad])
+        assert caught.value.remedy
 
 
 def test_a_faster_clock_and_a_shorter_stage_give_more_stages(model: keras.Model, tmp_path: Path) -> None:
