@@ -109,7 +109,8 @@ def test_candidates_are_distinct_fit_and_are_the_same_by_seed_stopped_or_not(pro
         assert (recipes(other) == recipes(project)) == (method == "greedy")  # which has nothing to draw
 
 
-@pytest.mark.parametrize("method", ["random", "grid", "hyperband", "blocks"])
+@pytest.mark.parametrize("method", ["grid", "blocks", *(pytest.param(m, marks=pytest.mark.slow)
+                                                         for m in ("random", "hyperband"))])
 def test_a_small_space_is_gone_through_and_the_search_ends(project, method):
     few = request(project, method, 50, options=SMALL, frozen=["fc1", "fc2"])
     added = run_search(project, few, StandIn(), Monitor())
@@ -162,7 +163,7 @@ def test_greedy_lowers_step_by_step_along_one_path(project):
     assert all(np.all(np.array(a) >= b) for a, b in itertools.pairwise(ordered))
 
 
-@pytest.mark.parametrize("method", ["nsga2", "tpe", "hyperband"])
+@pytest.mark.parametrize("method", ["nsga2", "hyperband", pytest.param("tpe", marks=pytest.mark.slow)])
 def test_goals_of_one_or_three_figures_and_constraints(project, method):
     goal = {"objectives": ["score(mean_auc, bits)", "lut", "ebops"], "constraints": ["accuracy>=0.9", "lut<=200000"]}
     run_search(project, request(project, method, 10, **goal), StandIn(), Monitor())
@@ -233,7 +234,7 @@ def searched(project, method, crew, trials=14):
     return loop.Loop(project, asked, Monitor(), budget, engine.setting(project, asked, space), crew, {}).run()
 
 
-@pytest.mark.parametrize("method", ["nsga2", "blocks"])
+@pytest.mark.parametrize("method", ["nsga2", pytest.param("blocks", marks=pytest.mark.slow)])
 def test_candidates_do_not_depend_on_which_worker_is_first(project, tmp_path, method):
     searched(project, method, Crew(3, 0), 24)
     with Project.create(tmp_path / "again", project.model_path, "jets") as again:
@@ -242,7 +243,9 @@ def test_candidates_do_not_depend_on_which_worker_is_first(project, tmp_path, me
     assert len(set(recipes(project))) == 24
 
 
-@pytest.mark.parametrize(("method", "dies_after"), [("nsga2", 17), ("tpe", 20), ("hyperband", 13)])
+@pytest.mark.parametrize(("method", "dies_after"), [
+    ("nsga2", 17), pytest.param("tpe", 20, marks=pytest.mark.slow),
+    pytest.param("hyperband", 13, marks=pytest.mark.slow)])
 def test_what_was_under_way_when_a_search_died_comes_first_when_it_is_resumed(project, tmp_path, method, dies_after):
     searched(project, method, Crew(3, 0), 24)
     with Project.create(tmp_path / "killed", project.model_path, "jets") as killed:
@@ -254,7 +257,7 @@ def test_what_was_under_way_when_a_search_died_comes_first_when_it_is_resumed(pr
         assert recipes(killed) == recipes(project)
 
 
-@pytest.mark.parametrize("method", ["grid", "random", "hyperband"])
+@pytest.mark.parametrize("method", ["random", *(pytest.param(m, marks=pytest.mark.slow) for m in ("grid", "hyperband"))])
 def test_most_methods_are_the_same_for_any_number_of_workers(project, tmp_path, method):
     searched(project, method, Crew(1, 0))
     with Project.create(tmp_path / "again", project.model_path, "jets") as again:

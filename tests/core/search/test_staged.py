@@ -22,7 +22,9 @@ from core.quant.evaluation import evaluate
 from core.quant.recipe import Recipe
 from core.requests import Search
 from core.search import pool, staged
+from core.search.engine import goal_of
 from core.search.front import candidate_front
+from core.search.objectives import goal_front
 from core.search.pool import Pool, Setup
 from core.search.space import build_space
 from core.search.staged import run_staged
@@ -135,6 +137,23 @@ def test_stopped_and_resumed_without_doing_anything_twice(project, here):
     assert len(project.candidates()) == len(first) + 5
     done = [(c.recipe.renamed("").to_json(), c.training["epochs"]) for c in project.candidates()]
     assert len(set(done)) == len(done)
+
+
+def test_other_goals_and_zeros(project, here):
+    """Three objectives, a constraint, and shares of zeros: what is stored was trained, measured and priced so."""
+    asked = request(project, 8, sparsity=[0.0, 0.5], objectives=["mean_auc", "lut", "ebops"],
+                    constraints=["accuracy>=0.2"])
+    run_staged(project, asked, Monitor())
+    stored = project.candidates()
+    assert len(stored) == 8
+    assert all(c.costs.lut and c.training["validation_mean_auc"] > 0 for c in stored)
+    sparse = [c for c in stored if c.recipe.layers["second"].sparsity]
+    assert 0 < len(sparse) < 8
+    with np.load(project.weights_path(sparse[0].id)) as held:
+        zeros = np.mean(held["second/kernel"] == 0)
+    assert zeros == (0.0 if "binary" in str(sparse[0].recipe.text("second", "kernel")) else 0.5)
+    goal = goal_of(asked)
+    assert {c.id for c in goal_front(stored, goal)} <= {c.id for c in stored}
 
 
 def test_an_exhausted_space_ends_the_search(project, here):
