@@ -257,7 +257,8 @@ def test_what_was_under_way_when_a_search_died_comes_first_when_it_is_resumed(pr
         assert recipes(killed) == recipes(project)
 
 
-@pytest.mark.parametrize("method", ["random", *(pytest.param(m, marks=pytest.mark.slow) for m in ("grid", "hyperband"))])
+@pytest.mark.parametrize("method", ["random", *(pytest.param(m, marks=pytest.mark.slow)
+                                                for m in ("grid", "hyperband"))])
 def test_most_methods_are_the_same_for_any_number_of_workers(project, tmp_path, method):
     searched(project, method, Crew(1, 0))
     with Project.create(tmp_path / "again", project.model_path, "jets") as again:
