@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ MOST_BYTES = 64 * 2**20
 #: figures by field of SynthesisReport, and "available": {"lut": ...} where the report tells
 Figures = dict[str, Any]
 RESOURCES = ("dsp", "lut", "ff", "bram", "uram")
+#: no figure is as large; a number that is comes from a damaged file
+_MOST = 1e15
 _NS = {"ps": 1e-3, "ns": 1.0, "us": 1e3, "ms": 1e6, "sec": 1e9, "s": 1e9}
 
 
@@ -43,7 +46,8 @@ def unreadable(path: Path, why: str) -> ToolFailedError:
 def number(text: str) -> float | None:
     """The number a cell begins with, None for none: "1,792 / 32,070", "66*", "4.049 ns", "<0.01", "-", "undef"."""
     found = re.match(r"\s*[~<]?\s*(-?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?)", text)
-    return float(found.group(1).replace(",", "")) if found else None
+    value = float(found.group(1).replace(",", "")) if found else math.inf
+    return value if abs(value) < _MOST else None
 
 
 def whole(text: str) -> int | None:

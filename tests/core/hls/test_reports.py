@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.errors import ToolFailedError
@@ -189,3 +192,34 @@ def test_numbers_and_times_are_read_with_their_marks() -> None:
     assert [number(text) for text in ("1,792 / 32,070", "66*", "~0", "<0.01", "-", "undef", "-0.5")] == \
         [1792, 66, 0, 0.01, None, None, -0.5]
     assert [nanoseconds(text) for text in ("5.00", "4.049 ns", "0.576 us", "1.5 ms")] == [5.0, 4.049, 576.0, 1.5e6]
+
+
+def _damaged(text: str, random: np.random.Generator) -> str:
+    """Lines dropped, doubled, swapped or cut, and words put in the place of others."""
+    lines = text.split("\n")
+    for _ in range(int(random.integers(1, 6))):
+        at, other = (int(i) for i in random.integers(0, len(lines), 2))
+        kind = int(random.integers(0, 5))
+        if kind == 0:
+            lines[at] = ""
+        elif kind == 1:
+            lines[at], lines[other] = lines[other], lines[at]
+        elif kind == 2:
+            lines[at] = lines[at][: int(random.integers(0, len(lines[at]) + 1))]
+        else:
+            words = re.findall(r"[\w.]+|\W", lines[at]) or [""]
+            words[int(random.integers(0, len(words)))] = str(random.choice(["", "NA", "-1", "1e400", "{", "]", "null"]))
+            lines[at] = "".join(words)
+    return "\n".join(lines)
+
+
+def test_damaged_reports_end_in_figures_or_in_a_sentence(tmp_path: Path) -> None:
+    random = np.random.default_rng(11)
+    for _ in range(60):
+        for reader, text in FILES:
+            with contextlib.suppress(ToolFailedError):
+                to_report(reader(_written(tmp_path, _damaged(text, random))), {"tool": "x", "stage": "hls"})
+        for reader, files in FOLDERS:
+            damaged = {name: _damaged(text, random) for name, text in files.items()}
+            with contextlib.suppress(ToolFailedError):
+                to_report(reader(_folder(tmp_path, damaged)), {"tool": "x", "stage": "hls"})
