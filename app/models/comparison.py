@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QColor, QFont, QPixmap
 
 from app import theme
 from app.inspection import compared_colour
@@ -23,6 +23,8 @@ from core.quant.recipe import LayerRecipe
 Index = QModelIndex | QPersistentModelIndex
 DASH = "\u2013"
 FLOAT = "float"
+#: pixels of the colour beside an id
+SWATCH = 10
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,11 @@ class LineTable(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self._ids[section - 1]
         if role == Qt.ItemDataRole.DecorationRole:
-            return QColor(compared_colour(section - 1))
+            swatch = QPixmap(SWATCH, SWATCH)
+            swatch.fill(QColor(compared_colour(section - 1)))
+            return swatch
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         return None
 
     def marked(self, row: int, column: int) -> bool:

@@ -24,6 +24,7 @@ from core.search.space import SPARSITY, UNITS, SearchSpace
 
 #: name in the project's settings
 KEPT = "search"
+_RAISED = str.maketrans("0123456789", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 #: costs that a search can lower, dearest to know last
 COSTS = {"energy_pj": "Energy (pJ)", "parameter_bits": "Parameter bits", "activation_bits": "Activation bits",
          "total_bits": "All bits", "ebops": "EBOPs", "lut": "LUT, hls4ml estimate", "dsp": "DSP, hls4ml estimate",
@@ -68,11 +69,20 @@ def sentence(error: Exception) -> str:
 
 def _summary(space: SearchSpace, request: Search) -> str:
     layers = len({choice.layer for choice in space.choices})
-    text = f"{space.size:.3g} recipes: {len(space.choices)} choices in {layers} layers"
+    text = f"{_size(space.size)} recipes: {len(space.choices)} choices in {layers} layers"
+    groups = f"{len(request.groups)} group{'s' if len(request.groups) > 1 else ''}"
     extra = [name for name, there in (("AutoQKeras's settings", bool(request.quantization_config or request.limit)),
-                                      (f"{len(request.groups)} groups", bool(request.groups)),
+                                      (groups, bool(request.groups)),
                                       ("units", space.varies(UNITS)), ("zeros", space.varies(SPARSITY))) if there]
     return f"{text}; with {', '.join(extra)}" if extra else text
+
+
+def _size(number: int) -> str:
+    """A count, from a million on as a power of ten."""
+    if number < 1_000_000:
+        return f"{number:,}".replace(",", "\u2009")
+    power = len(str(number)) - 1
+    return f"{number / 10**power:.1f} \u00b7 10" + str(power).translate(_RAISED)
 
 
 def numbers_of(text: str, what: str) -> list[float]:

@@ -26,6 +26,8 @@ from core.errors import SearchError
 #: the filter is applied this long after the last key, in ms
 FILTER_MS = 200
 ROW_HEIGHT = 26
+#: pixels of the colour that marks a compared candidate
+MARK_WIDTH = 24
 TIP = (f"For example: {EXAMPLE}\nWords: front, compared, a method, a kind, a part of a quantizer.\n"
        "Numbers are compared in the unit of the column.")
 
@@ -196,6 +198,8 @@ class CandidateView(QWidget):
         self._show_count()
         if number and not self._sized:
             self.table.resizeColumnsToContents()
+            header = self.table.horizontalHeader()
+            header.resizeSection(0, header.sectionSize(0) + MARK_WIDTH)
         self._sized = number > 0
         self._on_selection()
 

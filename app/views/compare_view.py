@@ -29,6 +29,7 @@ from core.candidate import Candidate
 
 #: how many of the front the button takes
 FROM_FRONT = 4
+TITLE_WIDTH = 160
 HINT = ("Mark two to six candidates on the Search page: select one and press Space, or click points with Ctrl held."
         " Or begin with some of the front.")
 
@@ -171,9 +172,15 @@ class CompareView(QWidget):
 
     def _size(self, table: QTableView) -> None:
         header = table.horizontalHeader()
-        if header.count():
-            table.resizeColumnsToContents()
-            header.resizeSection(0, max(header.sectionSize(0), 150))
+        if header.count() < 2:
+            return
+        table.resizeColumnsToContents()
+        header.resizeSection(0, max(header.sectionSize(0), TITLE_WIDTH))
+        # as wide as each other where there is room
+        share = (table.viewport().width() - header.sectionSize(0)) // (header.count() - 1)
+        if all(table.sizeHintForColumn(number) <= share for number in range(1, header.count())):
+            for number in range(1, header.count() - 1):  # the last one takes what is left
+                header.resizeSection(number, share)
 
     def _on_candidate(self, candidate: Candidate) -> None:
         if candidate.id in self._session.inspection.compared:
@@ -226,7 +233,9 @@ class CompareView(QWidget):
             self.menu.popup(table.viewport().mapToGlobal(position))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Delete takes a candidate out; Ctrl+C copies the whole table as comma-separated values."""
+        """Delete takes a candidate out, Ctrl+C copies the table; columns follow the width there is."""
+        if event.type() == QEvent.Type.Resize and isinstance(watched, QTableView):
+            self._size(watched)
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress \
                 and watched in (self.figure_table, self.recipe_table):
             if event.key() == Qt.Key.Key_Delete:

@@ -252,7 +252,7 @@ class ParetoPlot(Plot):
         self._papers.setData(pos=[(x, y) for _, x, y in shown])
         self._names = []
         for point, x, y in shown:
-            name = pg.TextItem(point.name, color=theme.tokens().plot_foreground, anchor=(0.5, 1.2))
+            name = pg.TextItem(point.name, color=theme.tokens().plot_foreground, anchor=(-0.25, 0.5))
             name.setPos(x, y)
             self.item.addItem(name, ignoreBounds=True)
             self._names.append(name)

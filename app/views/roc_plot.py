@@ -24,6 +24,8 @@ FLOOR = 1e-3
 REACH = 0.04
 #: width to height from which the legend stands beside the curves
 WIDE = 2.0
+#: pixels of width below which the legend is kept short; its tool tips then tell the errors
+NARROW = 460
 #: pixels beside the legend, for rejections of one digit more
 SPARE = 20
 EVERY = ""
@@ -64,6 +66,7 @@ class RocPlot(Plot):
         self._session = session
         self._of_recipe, self._of_compared = of_recipe, of_compared
         self._beside = False
+        self._layout = (False, False)
         self._drawn: list[Shown] = []
         self._curves: list[pg.PlotCurveItem] = []
         self._entries: list[tuple[pg.PlotCurveItem, str, Evaluation, str]] = []
@@ -113,17 +116,22 @@ class RocPlot(Plot):
     def resizeEvent(self, event: object) -> None:
         """Draw again where the legend changes its place."""
         super().resizeEvent(event)
-        if self._beside != self._is_wide():
+        if self._layout != (self._is_wide(), self._narrow):
             self.redraw()
 
     def _is_wide(self) -> bool:
         return self.widget.width() > WIDE * self.widget.height()
+
+    @property
+    def _narrow(self) -> bool:
+        return self.widget.width() < NARROW
 
     def _place_legend(self) -> None:
         """Beside a wide plot, where it covers no curve; else in the corner that curves reach last."""
         beside = self._beside
         width = self.legend.boundingRect().width() + SPARE if beside and self.legend.isVisible() else 0
         self.item.setContentsMargins(2, 8, 18 + width, 2)
+        self.item.setGeometry(self.widget.range)  # wide margins may have made it wider than the canvas for good
         self.legend.setParentItem(self.item if beside else self.box)
         corner = (1, 0) if beside else (0, 0)
         self.legend.anchor(corner, corner, offset=(-6, 8) if beside else (14, 12))
@@ -184,7 +192,8 @@ class RocPlot(Plot):
         for curve in self._curves:
             self.item.removeItem(curve)
         self._curves, self._entries = [], []
-        self._beside = self._is_wide()
+        self._layout = self._is_wide(), self._narrow
+        self._beside = self._layout[0]
         self._drawn = self._models()
         classes = self._fill_classes()
         series = theme.tokens().series
@@ -219,15 +228,19 @@ class RocPlot(Plot):
     def _fill_legend(self) -> None:
         """One entry a curve; where there is room, the legend stands beside them."""
         self.legend.clear()
+        if self._narrow and self._entries:  # words once, so that the curves are not covered
+            self.legend.addItem(pg.PlotCurveItem(pen=None), "AUC, rejection")
         for entry in self._entries:
             self.legend.addItem(entry[0], self._entry_text(*entry[1:]))
-            self.legend.items[-1][1].setToolTip(SOURCE)
+            self.legend.items[-1][1].setToolTip(f"{entry[1]}: AUC {_area(*entry[2:])}\n{SOURCE}")
         self.legend.setVisible(bool(self._entries))
         self._place_legend()
 
     def _entry_text(self, label: str, evaluation: Evaluation, name: str) -> str:
         """AUC and the rejection at the working point."""
         rejection = background_rejection(*evaluation.roc[name], self._session.inspection.working_point)
+        if self._narrow:
+            return f"{label} {_area(evaluation, name)}, {_number(rejection)}"
         text = f"{label}: AUC {_area(evaluation, name)}, rejection {_number(rejection)}"
         floats = self._session.float_evaluation
         # inside the plot there is no room for both
@@ -265,7 +278,7 @@ class RocPlot(Plot):
         self.working.setValue(efficiency)
         self.working.blockSignals(blocked)
         self._cursor.setValue(efficiency)
-        for (_, label), entry in zip(self.legend.items, self._entries, strict=True):
+        for (_, label), entry in zip(self.legend.items[-len(self._entries):], self._entries, strict=True):
             label.setText(self._entry_text(*entry[1:]))  # in place: another layout would pull the line from the hand
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

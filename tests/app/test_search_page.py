@@ -298,7 +298,7 @@ def test_that_a_group_by_pattern_is_typed_in_and_taken_away(qtbot, played):
     panel.check()
     assert panel.request_fields()["groups"] == {"fc[12]": {"kernel": ["binary", "ternary"]}}
     assert [cell(dialog, layer, "Kernel").data() for layer in ("fc1", "fc2")] == ["binary, ternary"] * 2
-    assert "1 groups" in panel.space.summary.text()
+    assert "with 1 group" in panel.space.summary.text()
     edit(dialog.group_table, 0, 0, "fc[12")
     assert "cannot be read" in dialog.message.text()
     edit(dialog.group_table, 0, 0, "conv")
