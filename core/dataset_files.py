@@ -226,7 +226,9 @@ def _first(stored: Mapping[str, Callable[[], Any]], names: tuple[str, ...]) -> C
 
 
 def _texts(read: Callable[[], Any] | None) -> tuple[str, ...]:
-    return tuple(str(text) for text in np.atleast_1d(np.asarray(read()))) if read else ()
+    texts = tuple(str(text) for text in np.atleast_1d(np.asarray(read())).ravel()) if read else ()
+    "".join(texts).encode()  # UnicodeError for half a character, which no file and no window could show
+    return texts
 
 
 def _features(values: Any, name: str) -> NDArray[np.float32]:
@@ -268,6 +270,7 @@ def _text_labels(texts: NDArray[np.str_], names: tuple[str, ...], where: str) ->
     if len(texts) and all(_is_number(text) for text in set(texts.tolist())):
         return _labelled(texts.astype(np.float64), names, where)
     classes = names or tuple(sorted(set(texts.tolist())))
+    "".join(classes).encode()
     index = {name: number for number, name in enumerate(classes)}
     unknown = sorted(set(texts.tolist()) - set(index))
     if unknown:

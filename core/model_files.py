@@ -149,7 +149,10 @@ def _json(text: bytes | str, name: str) -> dict[str, Any]:
         raise ModelFileError(f"{name} is refused", f"its description is larger than {MAX_CONFIG // 2**20} MiB",
                              _SAVE_AGAIN)
     try:
+        text = text.encode() if isinstance(text, str) else text
         value = json.loads(text, parse_int=_whole)
+        if b"\\ud" in text.lower():  # half of a character, which no file and no window could show
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise ModelFileError(f"{name} is damaged", "its description is not JSON", _SAVE_AGAIN) from None
     if not isinstance(value, dict):
@@ -204,7 +207,7 @@ def _archive_weights(stored: h5py.File, config: dict[str, Any]) -> dict[str, lis
     for key in container:
         variables = container[key].get("vars")
         name = variables.attrs.get("name") if variables is not None else None
-        found[str(name or by_order.get(key, key))] = [("", data[()]) for data in _in_order(container[key])]
+        found[_text(name or by_order.get(key, key))] = [("", data[()]) for data in _in_order(container[key])]
     return found
 
 
@@ -275,7 +278,10 @@ def layer_variables(group: h5py.Group) -> dict[str, list[Variable]]:
 
 
 def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    """A text of HDF5; UnicodeError where it is none."""
+    text = value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    text.encode("utf-8")
+    return text
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:

@@ -179,6 +179,7 @@ def rehearse(server: Server, folder: Path, kills: dict[str, int], seed: int) -> 
         told.counts["kills"] += 1
         told.take(log, folder)
         told.check(folder)
+        print(f"{told.counts['kills']} kills survived, {dict(told.counts)}", flush=True)
         if job:
             pid, log = server.start(job, folder)
             let_live(pid, chance.uniform(0, SPANS[job]))

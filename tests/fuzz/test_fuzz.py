@@ -142,6 +142,24 @@ def test_that_a_layer_that_asks_for_more_than_is_stored_is_refused_before_keras_
         load_model(path)
 
 
+def test_that_half_a_character_is_no_name(tmp_path, unremembered):
+    from core.dataset import load_dataset
+    from core.model_io import inspect_model
+
+    path = tmp_path / "m.keras"
+    described = targets.MEMBERS["config.json"].replace(b'"fc1"', b'"\\udcf4"')
+    path.write_bytes(targets._zipped({**targets.MEMBERS, "config.json": described}))
+    with pytest.raises(ModelFileError, match="damaged"):
+        inspect_model(path)
+    path = tmp_path / "m.h5"
+    path.write_bytes(targets.H5.replace(b"fc1/kernel:0", b"\xf4c1/kernel:0"))
+    with pytest.raises(ModelFileError, match="damaged"):
+        inspect_model(path)
+    np.savez(tmp_path / "d.npz", X=np.zeros((30, 2)), y=np.array(["a", "\udcf4"] * 15))
+    with pytest.raises(DatasetError):
+        load_dataset(tmp_path / "d.npz")
+
+
 def test_that_bombs_are_refused_before_memory_is_given(tmp_path):
     from core.dataset import load_dataset
     from core.npz import read_npz
