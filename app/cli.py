@@ -171,7 +171,7 @@ def search(project: ProjectFolder,
            seconds: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
            epochs: Annotated[int | None, typer.Option(
                help="Passes over the training events for each candidate; gradient: of the whole search. None: 3, or"
-                    " 120 for gradient.")] = None,
+                    " 128 for gradient.")] = None,
            seed: Seed = 0,
            objective: Annotated[list[str] | None, typer.Option(
                help="accuracy, mean_auc, energy_pj, ebops, lut ... or score(accuracy, energy_pj, delta_p=8, rate=2);"

@@ -173,7 +173,8 @@ class _Work:
             self.warnings.append(simulate.NOT_SIMULATED)
         entry = next(layer for layer in self._exported.layers if isinstance(layer, QInput))
         assert entry.output_quantizer is not None  # read_network has checked it
-        widths = {what: np.asarray(value, np.float64) for what, value in entry.width_variables(OUTPUT).items()}
+        widths: dict[str, Any] = {what: np.asarray(value, np.float64)
+                                  for what, value in entry.width_variables(OUTPUT).items()}
         quantized = np.asarray(entry.output_quantizer(self._events.astype(np.float64), **widths))
         self._golden |= {"quantized": quantized, "expected_rtl": self._reference}
         return simulate.simulate(rtl, quantized, self._monitor)

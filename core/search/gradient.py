@@ -38,11 +38,13 @@ from core.search.widths import Counted, Ebops, plan, recipe_of, start_recipe
 from core.versions import versions
 
 #: beta at the start and end of a run, in units of 1 / EBOPs of the network at the start
-RAMP = (0.04, 25.0)
-#: at the start of each cycle; it ends with 0
-LEARNING_RATE = 1e-2
+RAMP = (0.02, 35.0)
+#: at the start of a cycle, at the start and end of a run; a cycle ends with 0
+LEARNING_RATE = (5e-3, 1.2e-2)
+#: share of the values of events that may be above the largest one of their format, at the start and end of a run
+OVERFLOW = (1 / 2048, 1 / 24)
 #: cycles of a run, one snapshot each in every lane, where nothing else is asked for
-CYCLES = 30
+CYCLES = 32
 #: events a step, and steps an epoch at least, where there are few events
 BATCH, STEPS = 256, 32
 #: lanes at most; more share the memory of the processor, not its cores
@@ -96,17 +98,21 @@ class GradientTrainer:
         first = max(self._priced(state)[2].ebops or 0, 1)
         return RAMP[0] / first, RAMP[1] / first
 
-    def beta(self, epoch: float, lane: int = 0) -> float:
-        """The weight of the cost in a lane at a time, growing by the same factor in each epoch."""
-        first, last = self.betas
+    def _along(self, ends: Sequence[float], epoch: float, lane: int) -> float:
+        """A number that grows by the same factor in each epoch, at a time in a lane."""
         lanes = len(self.states)
         length = min(OVERLAP / lanes, 1.0)
         begin = lane * (1.0 - length) / max(lanes - 1, 1)
-        return float(first * (last / first) ** (begin + length * epoch / self._epochs))
+        return float(ends[0] * (ends[1] / ends[0]) ** (begin + length * epoch / self._epochs))
 
-    def rate(self, epoch: float) -> float:
-        """The learning rate at a time: a cosine from LEARNING_RATE to 0 in each cycle."""
-        return LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * (epoch % self.cycle) / self.cycle))
+    def beta(self, epoch: float, lane: int = 0) -> float:
+        """The weight of the cost in a lane at a time."""
+        return self._along(self.betas, epoch, lane)
+
+    def rate(self, epoch: float, lane: int = 0) -> float:
+        """The learning rate at a time: a cosine down to 0 in each cycle."""
+        done = (epoch % self.cycle) / self.cycle
+        return self._along(LEARNING_RATE, epoch, lane) * 0.5 * (1 + math.cos(math.pi * done))
 
     def train(self, first: int, last: int) -> float:
         """All lanes from one epoch to another, side by side; the mean loss of their last epochs."""
@@ -122,7 +128,8 @@ class GradientTrainer:
         times = [number + step / program.steps for step in range(program.steps)]
         rows = np.zeros((program.steps, 1, 3), np.float32)
         rows[:, 0, 0] = [self.beta(time, lane) for time in times]
-        rates = np.array([self.rate(time) for time in times], np.float32)
+        rows[:, 0, 1] = [self._along(OVERFLOW, time, lane) for time in times]
+        rates = np.array([self.rate(time, lane) for time in times], np.float32)
         self.states[lane], loss = program.train(self.states[lane], rows, rates, order)
         return loss
 
@@ -150,7 +157,7 @@ class GradientTrainer:
             id=identity, recipe=snapshot.recipe.renamed(identity), costs=snapshot.costs, seconds=seconds,
             evaluation=judged(self._objective, self._dataset, outputs, "trained"), created=now(), method=GRADIENT,
             seed=self._seed, versions=versions(), training={
-                **training, "learning_rate": LEARNING_RATE, "batch_size": float(self.program.batch),
+                **training, "learning_rate": LEARNING_RATE[1], "batch_size": float(self.program.batch),
                 "beta": snapshot.beta, "validation_accuracy": snapshot.validation_accuracy})
         return candidate, self.program.stored(snapshot.state)
 

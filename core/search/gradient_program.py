@@ -32,8 +32,6 @@ from core.search.widths import Counted, Ebops, Width
 START_BITS = 8
 #: fraction bits may go this far below and above where they start
 BELOW, ABOVE = 16.0, 4.0
-#: share of the values of events that may be above the largest one of their format: they saturate, in training too
-OVERFLOW = 1 / 32
 #: how fast the largest value follows that share, and how far at most in a step, as logarithms
 _FOLLOWING, _JUMP = 0.02, 0.3
 #: what a width learns faster than a weight
@@ -61,7 +59,7 @@ class TrainedQuantizer:
     """Stands in a layer's `quantizers`; what it reads is set while a program is traced.
 
     `peak` is the magnitude up to which values of events are kept. In training they saturate there, and it follows
-    their share above it, so that this comes to OVERFLOW. When measured, at the start, they are not cut off, and
+    their share above it, so that this comes to `overflow`. When measured, at the start, they are not cut off, and
     `peak` is the largest magnitude seen. When scored they are what the quantizer of the final model makes of them.
     """
 
@@ -72,6 +70,7 @@ class TrainedQuantizer:
         self.mode = _TRAIN
         self.latent: Any = None
         self.peak: Any = None
+        self.overflow: Any = None
         #: magnitude bits after a call, with their gradient
         self.magnitude: Any = None
 
@@ -119,7 +118,7 @@ class TrainedQuantizer:
         n = tf.stop_gradient(self.magnitude)
         most = tf.where(n > 0, two_to(n) - 1.0, two_to(n) * 2.0**16) * step  # a dead channel keeps its gradient
         above = self._over_events(lambda size, axis: tf.reduce_mean(tf.cast(size > self.peak, tf.float32), axis), x)
-        self.peak *= tf.exp(tf.minimum(_FOLLOWING * (above / OVERFLOW - 1.0), _JUMP))
+        self.peak *= tf.exp(tf.minimum(_FOLLOWING * (above / self.overflow - 1.0), _JUMP))
         return tf.clip_by_value(x, -most, most)
 
     def _count(self, codes: Any, fraction: Any) -> None:
@@ -154,7 +153,7 @@ class WidthSwitches(Switches):
         super().__init__({})
         self.widths = tuple(widths)
         self.quantizers = tuple(TrainedQuantizer(width, _spec(recipe, width)) for width in widths)
-        self.places = (INPUT,)  # one row carries the cost weight
+        self.places = (INPUT,)  # one row carries the cost weight and the share of values that may saturate
 
     def model(self, source: keras.Model, base: Recipe) -> keras.Model:
         """The float model with a trained quantizer wherever a width is trained, else quantized by the base recipe."""
@@ -171,15 +170,20 @@ class WidthSwitches(Switches):
         """Nothing: what is trained is in the state."""
 
     @contextmanager
-    def reading(self, latents: Sequence[Any], peaks: Sequence[Any], mode: str) -> Iterator[None]:
-        """The quantizers read these latent numbers and largest values, in order of the widths, within."""
+    def reading(self, latents: Sequence[Any], peaks: Sequence[Any], mode: str, overflow: Any = None) -> Iterator[None]:
+        """The quantizers read these latent numbers and largest values, in order of the widths, within.
+
+        `overflow` is the share of values that may saturate, for training.
+        """
         for chosen, latent, peak in zip(self.quantizers, latents, peaks, strict=True):
             chosen.latent, chosen.peak, chosen.mode, chosen.magnitude = latent, peak, mode, None
+            chosen.overflow = overflow
         try:
             yield
         finally:
             for chosen in self.quantizers:
-                chosen.latent = chosen.peak = chosen.magnitude = None  # tensors of a trace do not outlive it
+                # tensors of a trace do not outlive it
+                chosen.latent = chosen.peak = chosen.magnitude = chosen.overflow = None
 
 
 def _spec(recipe: Recipe, width: Width) -> QuantizerSpec:
@@ -285,7 +289,7 @@ class GradientProgram(Program):
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
             weights, latents, others, peaks = self._split(state)
-            with self._widths.reading(latents, peaks, _TRAIN):
+            with self._widths.reading(latents, peaks, _TRAIN, rows[0, 1]):
                 outputs, others, extra = self._model.stateless_call(weights, others, inputs, training=True,
                                                                     return_losses=True)
                 loss = tf.reduce_mean(self._objective.loss(targets, outputs))

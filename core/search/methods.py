@@ -26,7 +26,7 @@ METHODS: dict[str, Method] = {method.key: method for method in (
            "Weights shared by all candidates, cheap scores of many, training of the best; uses all cores"),
     Method("gradient", "Gradient (widths are trained)",
            "One training in which bit widths are trained with the weights; its snapshots form a front", False, False,
-           120),
+           128),
     Method("nsga2", "NSGA-II (evolution)", "A population evolves towards the front"),
     Method("tpe", "TPE (Bayesian)", "Proposes where good candidates were dense so far"),
     Method("random", "Random", "Draws from the whole space alike: the yardstick for the others"),

@@ -177,13 +177,13 @@ def test_the_cost_in_the_loss_is_the_exact_count(make, granularity, tmp_path):
 
 def test_nothing_is_traced_again_while_bits_fall(project):
     trainer = GradientTrainer(model_of(project.model_path), project, dataset_of(project.data_reference),
-                              request(project, 3), "graph")
-    trainer.epoch(0)
+                              request(project, 3, workers=2), "graph")
+    trainer.train(0, 1)
     trainer.snapshot(1.0)
     before = dict(trainer.program.traces)
     for epoch in (1, 2):
-        trainer.epoch(epoch)
-        trainer.snapshot(1.0)
+        trainer.train(epoch, epoch + 1)
+        trainer.snapshot(1.0, lane=1)
     assert trainer.program.traces == before
 
 
@@ -255,6 +255,7 @@ def test_a_candidate_is_exported_exactly(pruned, flow):
     assert sum(check.values for check in report.exactness.flows.values()) > 0
 
 
+@pytest.mark.slow
 def test_lanes_share_a_program_and_give_the_same_again(project, tmp_path):
     asked = request(project, 6, workers=2, trials=6)
     search(project, asked)
