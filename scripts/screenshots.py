@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 SIZE = (1440, 900)
 START_S, EXPORT_S = 180, 900
 THEMES = ("light", "dark")
-PAGES = ("welcome", "layers", "search", "export")
+PAGES = ("welcome", "layers", "search", "compare", "export")
 
 
 def main() -> int:
@@ -84,7 +84,7 @@ def work(window, session, budget: float, pages: list[str]) -> bool:  # type: ign
     """Search, choose and export by the window's own controls, as far as that was not done before."""
     from core.search.front import best_tradeoff
 
-    if not {"search", "export"} & set(pages):
+    if not {"search", "compare", "export"} & set(pages):
         return True
     if not session.candidates:
         window.show_search()
@@ -95,7 +95,7 @@ def work(window, session, budget: float, pages: list[str]) -> bool:  # type: ign
     if chosen is None:
         return False
     session.select_candidate(chosen.id)
-    if session.exports:
+    if session.exports or "export" not in pages:
         return True
     window.show_export()
     window.export.start.click()
@@ -126,14 +126,29 @@ def layers(window, folder: Path, mode: str) -> None:  # type: ignore[no-untyped-
 
 def views(window, folder: Path, mode: str, pages: list[str]) -> None:  # type: ignore[no-untyped-def]
     """The other pages and the two plots of the search in one theme."""
-    for show, name in ((window.show_search, "search"), (window.show_export, "export")):
+    window.search.pareto.published.setChecked(True)
+    for show, name in ((window.show_search, "search"), (window.show_compare, "compare"),
+                       (window.show_export, "export")):
         if name in pages:
+            if name == "compare":
+                window.compare.from_front.click()
             show()
             shoot(window, folder / f"{name}-{mode}.png")
-    if "search" not in pages:
-        return
+            window.compare.clear.click()
+    if "search" in pages:
+        search(window, folder, mode)
+
+
+def search(window, folder: Path, mode: str) -> None:  # type: ignore[no-untyped-def]
+    """The space of the search layer by layer, and its two plots."""
+    window.show_search()
+    space = window.search.panel.space
+    space.show_dialog()
+    window.search.panel.check()
+    settle()
+    space.dialog.grab().save(str(folder / f"space-{mode}.png"))
+    space.dialog.close()
     for plot, name in ((window.search.pareto, "front"), (window.search.roc, "roc")):
-        window.show_search()
         settle()
         plot.save(folder / f"{name}-{mode}.png")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -49,6 +49,8 @@ class CompareView(QWidget):
         self.setObjectName("compare_view")
         self._session = session
         self._front: list[str] = []
+        self._fit = QTimer(self, objectName="compare_fit", singleShot=True, interval=0)
+        self._fit.timeout.connect(self._on_fit)
         self.figures = LineTable(session, "compare_figures_model", False, self)
         self.recipes = LineTable(session, "compare_recipes_model", True, self)
         self.figure_table = self._table("compare_figures", "Figures of the compared candidates", self.figures)
@@ -170,6 +172,10 @@ class CompareView(QWidget):
                           if candidates else [])
         self._size(self.recipe_table)
 
+    def _on_fit(self) -> None:
+        for table in (self.figure_table, self.recipe_table):
+            self._size(table)
+
     def _size(self, table: QTableView) -> None:
         header = table.horizontalHeader()
         if header.count() < 2:
@@ -235,7 +241,7 @@ class CompareView(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Delete takes a candidate out, Ctrl+C copies the table; columns follow the width there is."""
         if event.type() == QEvent.Type.Resize and isinstance(watched, QTableView):
-            self._size(watched)
+            self._fit.start()  # once the table has taken its new size
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress \
                 and watched in (self.figure_table, self.recipe_table):
             if event.key() == Qt.Key.Key_Delete:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from app.views.search_space import SpaceEditor
 
 SIZE = (900, 560)
-LAYERS_HINT = ("A double click or Enter on a cell says what that layer alone may take: quantizer strings parted by"
+LAYERS_HINT = ("A double click or F2 on a cell says what that layer alone may take: quantizer strings parted by"
                " blanks. Emptied, the lists of the Search page hold again.")
 GROUPS_HINT = ("The first line whose pattern matches the beginning of a layer's name holds. A layer's own line, from"
                " the table of layers, comes first.")
