@@ -14,7 +14,7 @@ from core.files import write_atomically
 from core.hls import manifest, script
 from core.hls.parts import find_part
 from core.hls.report import ExportReport
-from core.hls.synthesis import synthesize
+from core.hls.synthesis import require_tool, synthesize
 from core.project import Project
 
 
@@ -26,7 +26,7 @@ def synthesize_candidate(request: requests.Synthesize, monitor: Monitor) -> Expo
         ToolMissingError, ToolFailedError: the tool is missing or failed; its log stays in the export's folder.
         Cancelled: asked to stop; finished steps are kept.
     """
-    request.options.check()
+    require_tool(request.options)
     find_part(request.part)
     flow = request.flow or request.options.project
     if flow not in ("both", request.options.project):

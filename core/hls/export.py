@@ -249,8 +249,8 @@ def _readme(report: ExportReport, written: Manifest) -> str:
               "It can be worked on without Quantiscope:", "",
               "- `python rebuild.py check` compiles it anew and compares it with the results in `golden/`, exactly",
               "- `python rebuild.py tools` compares the tools above with those that are here",
-              *(f"- `python rebuild.py synthesize {tool}`, which is " + " then ".join(
-                  f"`cd {one.folder} && {shlex.join(one.command)[:160]}`" for one in commands[-2:])
+              *(f"- `python rebuild.py synthesize {tool}`" + ("" if tool == "yosys" else ", which is " + " then ".join(
+                  f"`cd {one.folder} && {shlex.join(one.command)}`" for one in commands))
                 for tool, commands in written.synthesis.items())]
     if written.hls:
         lines += [f"- the HLS project, its commands and the type of every tensor: `{HLS_FOLDER}/README.md`"]

@@ -22,7 +22,7 @@ from core.hls.parts import find_part
 from core.hls.remote import RemoteHost, find_after_setup, sourced
 from core.hls.report import ExportReport, SynthesisReport, with_syntheses
 from core.hls.synthesis_options import YOSYS, SynthesisOptions
-from core.hls.tools import Tool, find_tool
+from core.hls.tools import Tool, find_tool, require
 from core.hls.vendors import VENDORS, Target, Vendor
 
 _YOSYS_DISK_GB = 0.5
@@ -44,6 +44,15 @@ def synthesize(report: ExportReport, options: SynthesisOptions, monitor: Monitor
     done = with_syntheses(report, found)
     write_atomically(directory / "report.json", msgspec.json.format(msgspec.json.encode(done), indent=2))
     return done
+
+
+def require_tool(options: SynthesisOptions) -> None:
+    """Raise ToolMissingError where the tool is not here; one on a host, or behind a script, is looked for later."""
+    options.check()
+    if options.tool == YOSYS:
+        require("yosys")
+    elif not options.host and not options.setup:
+        _first_here(VENDORS[options.tool], options.path)
 
 
 def _by_yosys(directory: Path, export: manifest.Manifest, options: SynthesisOptions,
@@ -88,14 +97,14 @@ class _Place:
 
     def _found(self) -> Tool:
         """The first of the vendor's programs that is there; raises ToolMissingError where none is."""
+        if self._host is None and not self._options.setup:
+            return _first_here(self._vendor, self._options.path)
         missing: ToolMissingError | None = None
         for program in self._vendor.programs:
             try:
                 if self._host is not None:
                     return self._host.find(program, self._monitor, self._log)
-                if self._options.setup:
-                    return find_after_setup(program, self._options.setup, self._options.path, self._monitor)
-                return _found_here(program, self._options.path, self._vendor)
+                return find_after_setup(program, self._options.setup, self._options.path, self._monitor)
             except ToolMissingError as error:
                 missing = missing or error
         assert missing is not None
@@ -139,10 +148,12 @@ class _Place:
         return seconds
 
 
-def _found_here(program: str, given: str, vendor: Vendor) -> Tool:
-    tool = find_tool(program, given)
-    if not tool.found:
-        where = f"in {given}" if given else "on the PATH"
-        raise ToolMissingError(f"{vendor.title} was not found", f"{' or '.join(vendor.programs)} is not {where}",
-                               tool.install[0].upper() + tool.install[1:])
-    return tool
+def _first_here(vendor: Vendor, given: str) -> Tool:
+    """The first of the vendor's programs that is on this machine; raises ToolMissingError where none is."""
+    found = [find_tool(program, given) for program in vendor.programs]
+    for tool in found:
+        if tool.found:
+            return tool
+    install, where = found[0].install, f"in {given}" if given else "on the PATH"
+    raise ToolMissingError(f"{vendor.title} was not found", f"{' or '.join(vendor.programs)} is not {where}",
+                           install[0].upper() + install[1:])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from core import requests, workflows
-from core.errors import ExportError
+from core.errors import ExportError, ToolMissingError
 from core.events import LogLine, Monitor, Stage
 from core.hls.synthesis_options import SynthesisOptions
 from core.project import Project
@@ -63,10 +63,11 @@ def test_a_candidate_is_exported_once_and_synthesized(trained: tuple[Path, str])
 
 @pytest.mark.parametrize(("more", "says"), [
     ({"flow": "hls4ml"}, "works on the rtl flow"), ({"part": "xc-nothing"}, "not in the table"),
-    ({"options": SynthesisOptions(tool="magic")}, "magic")])
+    ({"options": SynthesisOptions(tool="magic")}, "magic"),
+    ({"options": SynthesisOptions(tool="vitis", path="/nowhere")}, "is not in /nowhere")])
 def test_what_cannot_be_is_refused_first(trained: tuple[Path, str], more: dict[str, object], says: str) -> None:
-    with pytest.raises(ExportError, match=says):
-        workflows.run(_request(trained, **more))
+    with pytest.raises((ExportError, ToolMissingError), match=says):
+        workflows.run(_request(trained, **more), Monitor(lambda event: pytest.fail(f"it began: {event}")))
 
 
 def _run_script(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
