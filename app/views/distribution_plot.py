@@ -62,11 +62,16 @@ class DistributionPlot(Plot):
         self._on_project()
 
     def show_all(self) -> None:
-        """All values and the whole range, with room for the legend above the bars."""
+        """All values, as much of the range as they can be told apart in, and room for the legend above."""
         super().show_all()
         found = self._distribution
         if found is not None:
             top = float(np.log10(max(found.counts.max(), 10)))
+            span = max(found.maximum - found.minimum, 1e-9)
+            ends = (found.edges[0], found.edges[-1]) if found.low is None or found.high is None else (
+                min(found.minimum, max(found.low, found.minimum - span)),
+                max(found.maximum, min(found.high, found.maximum + span)))
+            self.item.setXRange(*ends, padding=0.05)
             self.item.setYRange(COMB, top * HEADROOM, padding=0.02)
 
     def show_quantizer(self, layer: str, parameter: str) -> None:
@@ -149,7 +154,7 @@ class DistributionPlot(Plot):
         filled = found.counts > 0
         middle = (found.edges[:-1] + found.edges[1:])[filled] / 2
         self._bars.setOpts(x=middle, y0=np.full(middle.size, FOOT), height=np.log10(found.counts[filled]) - FOOT,
-                           width=width, brush=pg.mkBrush(colours.series[0]), pen=pg.mkPen(colours.plot_background))
+                           width=width, brush=pg.mkBrush(colours.series[0]), pen=pg.mkPen(colours.series[0]))
         self.legend.addItem(self._bars, f"{self._noun}s")
         quantized = found.low is not None
         self._range.setVisible(quantized)
