@@ -21,7 +21,7 @@ from typing import IO
 from core.errors import Cancelled, ToolFailedError, ToolMissingError
 from core.events import Monitor
 from core.hls import failures
-from core.hls.processes import MARK, kill_marked, resident_bytes
+from core.hls.processes import MARK, Guard, kill_marked, resident_bytes
 
 GRACE_S = 3.0
 #: a line much longer than this is cut in pieces, so that a tool that writes no line ends cannot fill the memory
@@ -56,22 +56,24 @@ def run_tool(
     """
     started, stamp = time.monotonic(), uuid.uuid4().hex
     surroundings = {**(os.environ if environment is None else environment), MARK: stamp}
+    follower = _Follower(monitor, name, log, telling)
     try:
         process = subprocess.Popen(
             [os.fspath(part) for part in command], cwd=directory, env=surroundings,
             stdin=subprocess.PIPE if hold_input else subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True)
     except OSError as error:
+        follower.close()
         raise ToolMissingError(f"{name} cannot be started", error.strerror or str(error),
                                f"Check that {os.fspath(command[0])} is installed and may be run") from None
-    output = _Output(process)
-    follower = _Follower(monitor, name, log, telling)
+    guard, output = Guard(process.pid, stamp), _Output(process)
     try:
         _follow(process, output, follower, stamp, started + limit_s, memory_gb)
     finally:
         output.close()
         end_group(process)
         kill_marked(stamp)
+        guard.release()
         follower.close()
     if process.returncode != 0:
         raise _failure(name, process.returncode, follower, log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,30 @@ def kill_marked(stamp: str) -> None:
         if process != os.getpid():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
+
+
+#: waits for its input to end, which is when we end, however that comes; $1: group, $2: mark
+_GUARD = ('read -r never; kill -9 -- "-$1"; for each in $(grep -lsa -- "$2" /proc/[0-9]*/environ); do '
+          'each=${each#/proc/}; kill -9 "${each%/environ}"; done')
+
+
+class Guard:
+    """Ends a tool and all it started when this process is gone, even by a kill that lets nothing be tidied up."""
+
+    def __init__(self, leader: int, stamp: str) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        with contextlib.suppress(OSError):  # without a shell the tool goes on unguarded
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "quantiscope-guard", str(leader), f"{MARK}={stamp}"], stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def release(self) -> None:
+        """The tool has ended: there is nothing to guard any more."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
 
 
 def resident_bytes(leader: int, stamp: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -56,6 +57,21 @@ def test_a_cancel_leaves_no_child_not_even_one_that_left_the_group(tmp_path: Pat
     with pytest.raises(Cancelled):
         _run(tmp_path, "slow", Monitor(listen, cancelled=lambda: bool(pids)))
     assert len(pids) == 2 and _gone(pids) and time.monotonic() - started < 8
+
+
+def test_when_we_are_killed_the_tool_and_all_it_started_end_too(tmp_path: Path) -> None:
+    ours = (f"import sys; from pathlib import Path; from core.events import Monitor; "
+            f"from core.hls.launcher import run_tool\n"
+            f"run_tool({STAND_IN!r}, Path({str(tmp_path)!r}), Monitor(lambda e: print(e.text, flush=True)), name='s')")
+    process = subprocess.Popen([sys.executable, "-c", ours], stdout=subprocess.PIPE, text=True,
+                               cwd=Path(__file__).parents[3], env={**os.environ, "STAND_IN_MODE": "slow"})
+    assert process.stdout is not None
+    line = next(line for line in process.stdout if line.startswith("children"))
+    pids = [int(word) for word in line.split()[1:]]
+    assert all(map(_alive, pids))
+    process.kill()
+    process.wait(10)
+    assert _gone(pids)
 
 
 def test_a_crash_names_its_signal_and_a_kill_is_taken_for_want_of_memory(tmp_path: Path) -> None:
