@@ -36,6 +36,8 @@ def main() -> None:
 
     folder, seconds, seed, started = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 
+    print(json.dumps({"seconds": time.time() - started, "imported": True}), flush=True)
+
     def tell(event: object) -> None:
         at = time.time() - started
         if isinstance(event, CandidateDone):

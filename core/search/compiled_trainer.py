@@ -25,7 +25,7 @@ from core.search.switches import Place, Switches
 from core.search.trainer import CALIBRATION_EVENTS, NOTHING, Extras, Trained
 
 #: validation events that proxies are scored on
-PROXY_EVENTS = 8192
+PROXY_EVENTS = 4096
 
 
 class CompiledTrainer:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from core.candidate import Candidate
 from core.errors import SearchError
 from core.events import Monitor
 from core.project import Project
@@ -133,6 +132,8 @@ def told_of(workers: int, facts: Mapping[str, object]) -> str:
     if isinstance(timings, Mapping):
         each = "".join(f" {1e3 * seconds:.2f} ms as {way}" for way, seconds in timings.items())
         text += f", {facts['steps']} steps an epoch, each{each}; {facts['way']} it is"
+    if "import_seconds" in facts:
+        text += f" (TensorFlow imported in {float(str(facts['import_seconds'])):.1f} s)"
     return text
 
 
@@ -225,11 +226,6 @@ def compilable(project: Project, request: Search) -> bool:
 def training_record(trained: Trained, trainer: Trainer, epochs: int) -> dict[str, float]:
     """What `Candidate.training` holds of a training."""
     return {**trainer.settings, "epochs": epochs, "validation_accuracy": trained.validation_accuracy}
-
-
-def objectives(candidate: Candidate) -> tuple[float, float]:
-    """What a search compares by default: validation accuracy and energy in pJ."""
-    return candidate.training["validation_accuracy"], candidate.costs.energy_pj
 
 
 def point_key(values: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

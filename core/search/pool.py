@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -40,7 +41,8 @@ NONE_NOW = None
 class Setup:
     """What a worker builds its program from; `way` as of `Program`.
 
-    `compiled` False takes Keras's own training; `shaped` is for spaces with several numbers of units.
+    `compiled` False takes Keras's own training; `shaped` is for spaces with several numbers of units. Where `way` is
+    a `trial`, another one is taken when the program cannot be compiled by it.
     """
 
     model: str
@@ -51,17 +53,27 @@ class Setup:
     way: str = ""
     compiled: bool = True
     shaped: bool = False
+    trial: bool = False
     seed: int = 0
     extras: Extras = NOTHING
 
 
+#: of a lane that has nothing to prepare
+_DONE: Future[Any] = Future()
+_DONE.set_result(None)
+
+
 @dataclass
 class _Lane:
-    """One worker; `running` are its calls that are not done, `shapes` what it has built programs for."""
+    """One worker; `running` are its calls that are not done, `shapes` what it has built programs for.
+
+    While it is `preparing`, others that are not are asked first.
+    """
 
     executor: ProcessPoolExecutor
     running: set[Future[Any]] = field(default_factory=set)
     shapes: set[Any] = field(default_factory=set)
+    preparing: Future[Any] = field(default_factory=lambda: _DONE)
 
 
 class Pool:
@@ -84,12 +96,18 @@ class Pool:
         self._setup = setup
         self.memory = memory
         self.workers = fitting(workers or _cores(), memory, WORKER_BYTES + COPIES * events_bytes)
-        self._lanes = [_Lane(self._started()) for _ in range(self.workers)]
+        self._lanes = [_Lane(self._started(way)) for way, _ in zip(itertools.cycle(self._ways()), range(self.workers))]
         self._lost = 0
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _ways(self) -> tuple[str, ...]:
+        """What workers try in turn: of two workers each compiles and times one way, and the faster is for both."""
+        open_ = self._setup.compiled and not self._setup.shaped and not self._setup.way
+        return ("xla", "graph") if open_ and self.workers > 1 else ("",)
+
+    def _started(self, way: str = "") -> ProcessPoolExecutor:
+        setup = replace(self._setup, way=way or self._setup.way, trial=bool(way))
         return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"),
-                                   initializer=_begin, initargs=(self._setup, os.getpid()))
+                                   initializer=_begin, initargs=(setup, os.getpid()))
 
     def __enter__(self) -> Pool:
         return self
@@ -112,8 +130,9 @@ class Pool:
         for lane in self._lanes:
             if shape is not None and shape in lane.shapes:
                 return lane
-        best = min(self._lanes, key=lambda lane: (len(lane.shapes) if shape is not None else 0,
-                                                  sum(not future.done() for future in lane.running)))
+        free = [lane for lane in self._lanes if lane.preparing.done()] or self._lanes
+        best = min(free, key=lambda lane: (len(lane.shapes) if shape is not None else 0,
+                                           sum(not future.done() for future in lane.running)))
         if shape is not None:
             best.shapes.add(shape)
         return best
@@ -208,13 +227,19 @@ class Pool:
         return facts[:kept]
 
     def _agree(self, facts: list[dict[str, Any]]) -> None:
-        """Let all workers compute by the same way, which rounds alike: the one that is faster over all of them."""
-        ways = set.intersection(*(set(fact.get("timings", ())) for fact in facts))
-        if len({fact.get("way") for fact in facts}) > 1 and ways:
-            best = min(sorted(ways), key=lambda way: sum(fact["timings"][way] for fact in facts))
-            for lane, fact in zip(self._lanes, facts, strict=True):
-                lane.executor.submit(_call, "use", (best,)).result()
-                fact["way"] = best
+        """Let all workers compute by the same way, which rounds alike: the one that is faster.
+
+        A worker that tried another compiles this one before its next call, while others go on.
+        """
+        timings = {way: seconds for fact in facts for way, seconds in fact.get("timings", {}).items()}
+        if not timings:
+            return
+        best = min(timings, key=lambda way: timings[way])
+        self._setup = replace(self._setup, way=best)
+        for lane, fact in zip(self._lanes, facts, strict=True):
+            if fact["way"] != best:
+                lane.preparing = lane.executor.submit(_call, "use", (best,))
+            fact |= {"way": best, "timings": timings}
 
     @property
     def processes(self) -> list[int]:
@@ -275,6 +300,7 @@ def _cores() -> int:
 
 _setup: Setup | None = None
 _trainer: Any = None
+_import_seconds = 0.0
 
 
 def _begin(setup: Setup, parent: int) -> None:
@@ -295,19 +321,30 @@ def _end_with(parent: int) -> None:
 
 def _ready() -> Any:
     """This worker's trainer, built on first use."""
-    global _trainer
+    global _trainer, _import_seconds
     if _trainer is None:
         assert _setup is not None
+        started = time.monotonic()
+        import tensorflow as tf
+
         from core.loading import dataset_of, model_of
 
+        _import_seconds = time.monotonic() - started
         model = model_of(_setup.model)
-        import tensorflow as tf
 
         with contextlib.suppress(RuntimeError):  # TensorFlow is running already
             tf.config.threading.set_intra_op_parallelism_threads(1)
             tf.config.threading.set_inter_op_parallelism_threads(1)
-        _trainer = trainer_for(_setup, model, dataset_of(_setup.data))
-        _trainer.prepare(_setup.space)
+        data = dataset_of(_setup.data)
+        try:
+            made = trainer_for(_setup, model, data)
+            made.prepare(_setup.space)
+        except (tf.errors.OpError, ValueError, NotImplementedError):
+            if not _setup.trial:
+                raise
+            made = trainer_for(replace(_setup, way=""), model, data)
+            made.prepare(_setup.space)
+        _trainer = made
     return _trainer
 
 
@@ -339,9 +376,10 @@ def _space() -> SearchSpace:
 
 def _facts() -> dict[str, Any]:
     """How this worker runs: memory it took; of a compiled program the way it chose, seconds a step of each way,
-    seconds to compile, steps an epoch."""
+    seconds to compile, steps an epoch; and seconds that importing TensorFlow took."""
     trainer = _ready()
-    facts = {"settings": dict(trainer.settings), "peak_bytes": peak_bytes(), "process": os.getpid()}
+    facts = {"settings": dict(trainer.settings), "peak_bytes": peak_bytes(), "process": os.getpid(),
+             "import_seconds": _import_seconds}
     program = getattr(trainer, "program", None)
     if program is not None:
         facts |= {"way": program.way, "timings": program.timings, "compile_seconds": program.compile_seconds,

@@ -25,7 +25,7 @@ CHUNK, PRUNE_EVERY = 64, 16
 #: seconds for which each way is timed; other work on the machine only ever makes it slower
 TIMED = 0.15
 #: events that go through the model at a time when it is scored
-SCORED = 8192
+SCORED = 4096
 
 
 class State(NamedTuple):
@@ -76,7 +76,9 @@ class Program:
                          if isinstance(layer, keras.layers.BatchNormalization)
                          for v in (layer.moving_mean, layer.moving_variance)}
         self.chunk = PRUNE_EVERY if pruned else CHUNK
-        self._compiled: dict[str, tuple[Any, Any]] = {}
+        self._compiled: dict[str, Any] = {}
+        # scored as a plain graph: compiling it by XLA takes longer than a search of a minute gains by it
+        self._outputs = tf.function(self._forward, autograph=False)
         self._settle = tf.function(self._averaged, autograph=False)
         self._choose((way,) if way else ("xla", "graph"))
 
@@ -91,17 +93,15 @@ class Program:
         self.use(min(self.timings, key=lambda way: self.timings[way]))
 
     def use(self, way: str) -> None:
-        """Train and score by a way from now on; it is compiled and timed where it was not yet."""
+        """Train by a way from now on; it is compiled and timed where it was not yet."""
         if way not in self._compiled:
-            xla = way == "xla"
-            self._train = tf.function(self._run, autograph=False, jit_compile=xla)
+            self._train = tf.function(self._run, autograph=False, jit_compile=way == "xla")
             started = time.perf_counter()
             self._timed(1)
             self.compile_seconds[way] = time.perf_counter() - started
             self.timings[way] = self._fastest()
-            self._compiled[way] = self._train, tf.function(self._forward, autograph=False, jit_compile=xla)
-        self.way = way
-        self._train, self._outputs = self._compiled[way]
+            self._compiled[way] = self._train
+        self.way, self._train = way, self._compiled[way]
 
     def _fastest(self) -> float:
         """Seconds a step, at best, of the way compiled last."""

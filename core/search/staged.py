@@ -48,13 +48,13 @@ from core.search.trainer import Trained
 from core.versions import versions
 
 #: passes over the training events for the weights that serve all recipes
-SHARED_EPOCHS = 20
+SHARED_EPOCHS = 10
 #: proxies of one generation, and how many generations precede the first training
-GENERATION, GENERATIONS = 48, 6
+GENERATION, GENERATIONS = 64, 12
 #: candidates trained after each round of proxies
-ROUND = 16
+ROUND = 12
 #: a refined candidate is trained for this many times the epochs of a first one
-REFINED = 4
+REFINED = 3
 #: rounds without anything new after which the space counts as exhausted
 BARREN = 3
 
