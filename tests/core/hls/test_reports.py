@@ -223,3 +223,33 @@ def test_damaged_reports_end_in_figures_or_in_a_sentence(tmp_path: Path) -> None
             damaged = {name: _damaged(text, random) for name, text in files.items()}
             with contextlib.suppress(ToolFailedError):
                 to_report(reader(_folder(tmp_path, damaged)), {"tool": "x", "stage": "hls"})
+
+
+def test_our_readers_agree_with_those_of_hls4ml_and_alkaid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from alkaid._cli import report as alkaid
+    from hls4ml.report.vivado_report import parse_vivado_report
+
+    (tmp_path / "top_prj" / "solution1" / "syn" / "report").mkdir(parents=True)
+    (tmp_path / "project.tcl").write_text('set project_name "top"\nset backend "vitis"\n')
+    (tmp_path / "top_prj" / "hls.app").write_text(
+        '<project xmlns="com.autoesl.autopilot.project"><solutions><solution name="solution1"/></solutions></project>')
+    xml = tmp_path / "top_prj" / "solution1" / "syn" / "report" / "top_csynth.xml"
+    xml.write_text(texts.CSYNTH_XML)
+    theirs, ours = parse_vivado_report(str(tmp_path))["CSynthesisReport"], amd.csynth_xml(xml)
+    assert (ours["latency_cycles"], ours["ii"]) == (int(theirs["WorstLatency"]), int(theirs["IntervalMax"]))
+    for name, key in (("dsp", "DSP"), ("lut", "LUT"), ("ff", "FF"), ("uram", "URAM")):
+        assert ours[name] == int(theirs[key]) and ours["available"][name] == int(theirs["Available" + key])
+    assert ours["bram"] == int(theirs["BRAM_18K"]) / 2
+
+    cells = alkaid.parse_utilization_vivado(texts.UTILIZATION + "| Register as Latch | 0 | 0 | 0 | 1 | 0.00 |\n"
+                                            "| LUT as Memory | 0 | 0 | 0 | 1 | 0.00 |\n"
+                                            "| CARRY8 | 1 | 0 | 0 | 1 | 0.0 |\n")
+    found = amd.utilization(_written(tmp_path, texts.UTILIZATION))
+    assert [found[name] for name in ("dsp", "lut", "ff", "uram", "bram")] == \
+        [cells[name] for name in ("DSP", "LUT", "FF", "URAM", "Block RAM Tile")]
+    timing = alkaid.parse_timing_summary_vivado(texts.TIMING)
+    assert amd.timing_summary(_written(tmp_path, texts.TIMING))["slack_ns"] == timing["WNS(ns)"]
+    watts = alkaid.parse_power_vivado(texts.POWER)
+    assert amd.power(_written(tmp_path, texts.POWER))["power_w"] == float(watts["Total On-Chip Power (W)"])
+    fit, fitted = alkaid.parse_utilization_quartus(texts.FIT), intel.quartus_fit(_written(tmp_path, texts.FIT))
+    assert (fitted["dsp"], fitted["lut"], fitted["ff"]) == (fit["DSP"], fit["LUT"], fit["Registers"])

@@ -218,6 +218,31 @@ def test_vivado_is_given_two_scripts_and_its_reports_make_two_stages(tmp_path: P
     assert late.source == "rtl/vivado/implementation_utilization.rpt"
 
 
+def test_vivados_scripts_are_sound_tcl_and_read_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tkinter = pytest.importorskip("tkinter")  # a Tcl interpreter, with Vivado's commands replaced by ones that record
+    target = _rtl_target(tmp_path)
+    for name in ("static/adder.v", "top_tables.v", "logic 0.v"):
+        (target.rtl / "src" / name).parent.mkdir(exist_ok=True)
+        (target.rtl / "src" / name).write_text("")
+    VENDORS["vivado"].steps(target, "vivado")
+    tcl = tkinter.Tcl()
+    tcl.eval("set calls {}")
+    for command in ("read_verilog", "read_vhdl", "read_xdc", "synth_design", "opt_design", "write_checkpoint",
+                    "report_utilization", "report_timing_summary", "report_power", "open_checkpoint", "place_design",
+                    "phys_opt_design", "route_design"):
+        tcl.eval(f"proc {command} args {{ global calls; lappend calls [concat {command} $args] }}")
+    monkeypatch.chdir(target.rtl)
+    tcl.eval("source vivado/synthesis.tcl")
+    calls = [str(call) for call in tcl.splitlist(tcl.eval("set calls"))]
+    read = [call.partition(" ")[2].strip("{}") for call in calls if call.startswith("read_verilog")]
+    assert read == ["src/static/adder.v", "src/top_tables.v", "src/logic 0.v", "src/top.v"]
+    words = [call.split()[0] for call in calls if not call.startswith("read_verilog")]
+    assert words[:4] == ["read_xdc", "synth_design", "opt_design", "write_checkpoint"]
+    tcl.eval("set calls {}; source vivado/implementation.tcl")
+    assert [str(call).split()[0] for call in tcl.splitlist(tcl.eval("set calls"))][:4] == \
+        ["open_checkpoint", "place_design", "phys_opt_design", "route_design"]
+
+
 def test_an_hls_designs_verilog_goes_through_vivado_with_a_clock_of_its_own(tmp_path: Path) -> None:
     report = exported(tmp_path / "c")
     target = Target(Path(report.directory), manifest.load(tmp_path / "c"), "implementation")
