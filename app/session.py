@@ -302,13 +302,16 @@ class Session(QObject):
         """Choose integer bits from data, for these layers or (none named) all; one undoable edit once it is known."""
         self.analysis.calibrate(self.recipe, layers)
 
-    def _on_calibrated(self, found: Recipe) -> None:
+    def _on_calibrated(self, asked: Recipe, found: Recipe) -> None:
+        """Take over what was found, but for cells that were edited meanwhile."""
         if self.info is None:
             return
         places = {INPUT: (self.info.inputs[0], OUTPUT)}
         changes = {places.get((layer, parameter), (layer, parameter)): theirs
-                   for layer, parameter, _, theirs in self.recipe.differences(found)}
-        self.set_quantizers(changes, "calibrate")
+                   for layer, parameter, _, theirs in asked.differences(found)}
+        kept = {key: text for key, text in changes.items()
+                if self.quantizer(*key) == edits.value(self.info, asked, key)}
+        self.set_quantizers(kept, "calibrate")
         if not changes:
             self.noticed.emit("The integer bits are already those of least error.")
 
@@ -391,14 +394,18 @@ class Session(QObject):
         return self.train_job is not None
 
     def start_export(self, **fields: Any) -> bool:
-        """Export a candidate, the selected one unless `candidate_id` is given; other fields of Export."""
+        """Export a candidate, the selected one unless `candidate_id` is given; other fields of Export.
+
+        With `options` it is synthesized by the tool they name: fields of Synthesize.
+        """
         if self.export_state != "idle":
             return False
         if self.selected_id is None and "candidate_id" not in fields:
             self.errorRaised.emit(ProjectError("no candidate is selected",
                                                remedy="Choose a point in the search, or train the recipe first"))
             return False
-        job = self._start(Export, {"candidate_id": self.selected_id, **fields})
+        kind = Synthesize if "options" in fields else Export
+        job = self._start(kind, {"candidate_id": self.selected_id, **fields})
         if job is None:
             return False
         self.export_job = job

@@ -36,13 +36,13 @@ class LayerAnalysis(QObject):
 
     Signals:
         effectiveChanged(); sensitivityChanged(): also when measuring begins, goes on or ends; recordedChanged().
-        calibrated(Recipe). failed(QuantiscopeError).
+        calibrated(Recipe asked about, Recipe found). failed(QuantiscopeError).
     """
 
     effectiveChanged = Signal()
     sensitivityChanged = Signal()
     recordedChanged = Signal()
-    calibrated = Signal(object)
+    calibrated = Signal(object, object)
     failed = Signal(object)
 
     def __init__(self, runner: JobRunner, parent: QObject | None = None) -> None:
@@ -182,7 +182,7 @@ class LayerAnalysis(QObject):
             self.recorded = job.result
             self.recordedChanged.emit()
         elif job.result is not None:
-            self.calibrated.emit(job.result)
+            self.calibrated.emit(job.request.recipe, job.result)
 
     def _take_sensitivities(self, found: list[Sensitivity]) -> None:
         self.sensitivities = {**self.sensitivities, **self._by_key(found)}

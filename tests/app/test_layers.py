@@ -36,6 +36,7 @@ def page(qtbot, played):
     made.show()
     qtbot.waitExposed(made)
     made.activateWindow()
+    qtbot.waitUntil(made.isActiveWindow, timeout=5000)  # an editor closes when its window loses the focus
     qtbot.waitUntil(lambda: bool(played.analysis.effective.tensors), timeout=3000)
     yield made
     theme.manager().set_mode("light")
@@ -291,7 +292,7 @@ def test_units_are_edited_priced_and_need_training(qtbot, page, played):
     editor = page.table.findChild(QLineEdit, "number_editor")
     QTest.keyClicks(editor, "0.5")
     QTest.keyClick(editor, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: not editor.isVisible(), timeout=3000)
+    qtbot.waitUntil(lambda: played.quantizer("fc1", UNITS) == "0.5", timeout=3000)
     assert played.recipe.layers["fc1"].units_multiplier == 0.5
     assert played.report.energy_pj < energy
     assert cell(page, "fc1", UNITS).data(DETAIL_ROLE) == "32 of 64"
@@ -492,3 +493,15 @@ def test_integer_bits_from_data_are_one_named_step_for_the_chosen_layers(page, p
     assert played.undo_stack.undoText() == "calibrate 2 cells"
     played.undo_stack.undo()
     assert played.recipe.text("relu1", "output") == "quantized_relu(6,0)"
+
+
+def test_what_is_edited_while_integer_bits_are_chosen_stays(page, played):
+    QTest.mouseClick(page.calibrate, Qt.MouseButton.LeftButton)
+    job = played.runner.last(Calibrate)
+    assert job.request.layers == []
+    played.set_quantizers({("relu1", "output"): "quantized_relu(3,1)", ("fc1", "bias"): "binary()"})
+    found = job.request.recipe.with_quantizer("relu1", "output", "quantized_relu(6,3)").with_quantizer(
+        "relu2", "output", "quantized_relu(6,2)")
+    job.succeed(found)
+    assert [played.recipe.text(*key) for key in (("relu1", "output"), ("fc1", "bias"), ("relu2", "output"))] == [
+        "quantized_relu(3,1)", "binary()", "quantized_relu(6,2)"]
