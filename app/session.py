@@ -30,11 +30,11 @@ from core.quant import edits
 from core.quant.edits import Origin, Origins
 from core.quant.recipe import INPUT, OUTPUT, Recipe
 from core.quant.spec import parse
-from core.requests import Evaluate, Export, Search, Train, WarmUp
+from core.requests import Evaluate, Export, Search, Synthesize, Train, WarmUp
 
 #: an edited recipe is stored this long after the last edit, in ms
 SAVE_MS = 1500
-LONG_REQUESTS = (Train, Search, Export)
+LONG_REQUESTS = (Train, Search, Export, Synthesize)
 
 
 class Session(QObject):

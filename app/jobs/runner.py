@@ -15,7 +15,7 @@ from app import settings
 from app.jobs.job import Job, JobState, error_from
 from app.jobs.process import WorkerProcess
 from core.errors import WorkerDiedError
-from core.requests import Evaluate, Export, WarmUp
+from core.requests import Evaluate, Export, Synthesize, WarmUp
 
 INTERACTIVE, LONG, EXPORT = "interactive", "long", "export"
 TARGET = "core.workflows.run"
@@ -236,7 +236,7 @@ class JobRunner(QObject):
     def _lane_for(self, request: Any) -> str:
         if isinstance(request, (Evaluate, WarmUp)):
             return INTERACTIVE
-        if isinstance(request, Export) and not self.lanes[LONG].idle:
+        if isinstance(request, (Export, Synthesize)) and not self.lanes[LONG].idle:
             return EXPORT
         return LONG
 

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QPushButton,
     QSpinBox,
     QSplitter,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -23,12 +24,15 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.jobs.job import Job
 from app.session import Session
+from app.views.export_settings import Hls4mlSettings, RtlSettings, SynthesisSettings
 from app.views.log_view import LogView
 from app.views.report_view import ReportView
 from app.views.status_bar import duration
 from core.errors import QuantiscopeError
 from core.events import LogLine, Progress
 from core.hls.parts import parts, source
+from core.hls.report import ExportReport
+from core.hls.synthesis_options import YOSYS
 from core.hls.tools import Tool, find_tool
 from core.requests import Export
 
@@ -55,7 +59,15 @@ class ExportPanel(QWidget):
         self.log.list.setAccessibleName("Log of the export")
         left = self._build_form()
         self.splitter = QSplitter(Qt.Orientation.Vertical, self, objectName="export_splitter")
-        self.splitter.addWidget(self.report)
+        self.history = QComboBox(self, objectName="export_history", toolTip="Every export of this project")
+        self.history.setAccessibleName("Exports of this project")
+        self.history.currentIndexChanged.connect(self._on_history)
+        right = QWidget(self, objectName="export_results")
+        above = QVBoxLayout(right)
+        above.setContentsMargins(0, 0, 0, 0)
+        above.addWidget(self.history)
+        above.addWidget(self.report, 1)
+        self.splitter.addWidget(right)
         self.splitter.addWidget(self.log)
         self.splitter.setStretchFactor(1, 1)
         self.splitter.setChildrenCollapsible(False)
@@ -66,7 +78,7 @@ class ExportPanel(QWidget):
         session.projectChanged.connect(self._on_project)
         session.selectionChanged.connect(self._on_selection)
         session.exportStateChanged.connect(self._on_state)
-        session.exportFinished.connect(self.report.show_report)
+        session.exportFinished.connect(self._on_finished)
         self._on_project()
 
     def _build_form(self) -> QWidget:
@@ -74,6 +86,11 @@ class ExportPanel(QWidget):
         box.setFixedWidth(FORM_WIDTH)
         self.candidate = QLabel("", box, objectName="export_candidate", wordWrap=True)
         self._build_fields(box)
+        self.rtl, self.hls4ml, self.synthesis = RtlSettings(box), Hls4mlSettings(box), SynthesisSettings(box)
+        self.tabs = QTabWidget(box, objectName="export_tabs", documentMode=True)
+        self.tabs.setAccessibleName("Settings of the flows and of the synthesis")
+        for page, title in ((self.rtl, "RTL"), (self.hls4ml, "C++ (hls4ml)"), (self.synthesis, "Synthesis")):
+            self.tabs.addTab(page, title)
         self.tools = QLabel("", box, objectName="export_tools", wordWrap=True)
         self.tools.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.tools.setAccessibleName("Tools that are needed")
@@ -87,10 +104,11 @@ class ExportPanel(QWidget):
         layout = QVBoxLayout(box)
         layout.setContentsMargins(0, 0, 8, 0)
         layout.addLayout(self.form)
+        layout.addWidget(self.tabs, 1)
         for widget in (self.tools, self.start, self.cancel, self.bar, self.stage):
             layout.addWidget(widget)
-        layout.addStretch(1)
         self.flow.currentIndexChanged.connect(self._on_flow)
+        self.synthesis.changed.connect(self._on_flow)
         self.start.clicked.connect(self._on_start)
         self.cancel.clicked.connect(self._session.cancel_export)
         return box
@@ -124,18 +142,44 @@ class ExportPanel(QWidget):
     def request_fields(self) -> dict[str, object]:
         """What the form asks for, as fields of core.requests.Export."""
         return {"flow": self.flow.currentData(), "part": self.part.currentData(), "clock_ns": self.clock.value(),
-                "events": self.events.value()}
+                "events": self.events.value(), "rtl": self.rtl.value(), "hls4ml": self.hls4ml.value()}
 
     def _on_start(self) -> None:
         self.log.lines.clear()
-        self._session.start_export(**self.request_fields())
+        options = self.synthesis.value()
+        if options.tool == YOSYS:
+            self._session.start_export(**self.request_fields())
+        else:
+            flow = "both" if self.flow.currentData() == "both" else ""  # else that on which the tool works
+            self._session.start_export(**{**self.request_fields(), "flow": flow, "options": options})
 
     # -- following the session ---------------------------------------------------------------------
 
     def _on_project(self) -> None:
-        exports = self._session.exports
-        self.report.show_report(exports[-1] if exports and self._session.project is not None else None)
+        project = self._session.project
+        self.hls4ml.set_layers([layer.name for layer in project.info.layers if layer.weights] if project else [])
+        self._list_exports()
         self._on_selection()
+
+    def _on_finished(self, report: ExportReport) -> None:
+        self._list_exports()
+        self.report.show_report(report)
+
+    def _list_exports(self) -> None:
+        """All exports of the project, the newest first and shown."""
+        exports = self._session.exports if self._session.project is not None else []
+        blocked = self.history.blockSignals(True)
+        self.history.clear()
+        for report in sorted(exports, key=lambda one: one.created, reverse=True):
+            good = report.exactness is not None and report.exactness.verified
+            self.history.addItem(f"{report.candidate_id}, {report.flow}, {report.part}, {report.created[:16]}"
+                                 f"{', bit-exact' if good else ', not verified'}", report)
+        self.history.blockSignals(blocked)
+        self.history.setEnabled(self.history.count() > 0)
+        self._on_history()
+
+    def _on_history(self, *_: object) -> None:
+        self.report.show_report(self.history.currentData())
 
     def _on_selection(self) -> None:
         chosen = self._session.selected
@@ -154,7 +198,7 @@ class ExportPanel(QWidget):
         self.cancel.setText("Stopping…" if state == "stopping" else "Cancel")
         self.bar.setVisible(not idle)
         self.stage.setVisible(not idle)
-        for widget in (self.flow, self.part, self.clock, self.events):
+        for widget in (self.flow, self.part, self.clock, self.events, self.tabs):
             widget.setEnabled(idle)
         job = self._session.export_job
         if not idle and job is not None and job is not self._job:

@@ -11,7 +11,7 @@ from core.events import Progress
 
 MESSAGE_MS = 8000
 STEPS = 1000
-TITLES = {"train": "Training", "search": "Searching", "export": "Exporting"}
+TITLES = {"train": "Training", "search": "Searching", "export": "Exporting", "synthesize": "Synthesizing"}
 
 
 def duration(seconds: float) -> str:

@@ -7,6 +7,7 @@ import io
 import math
 import time
 
+import msgspec
 import numpy as np
 import pytest
 from PySide6.QtCore import QPointF, Qt
@@ -28,7 +29,7 @@ from app.views.roc_plot import RocPlot
 from core.errors import ProjectError, ToolFailedError
 from core.events import LogLine, Stage
 from core.hls.report import Exactness, ExportReport, FlowCheck, Mismatch, SynthesisReport
-from core.requests import Export
+from core.requests import Export, Synthesize
 from tests.app.played import THREE, candidate, evaluation, find_candidates, pixel, shown
 
 
@@ -338,3 +339,50 @@ def test_a_missing_tool_is_named_with_the_command_that_installs_it(qtbot, sessio
     session.select_candidate("c0002")
     assert "g++ is missing" in panel.tools.text() and "apt-get install -y g++" in panel.tools.text()
     assert not panel.start.isEnabled()
+
+
+def test_settings_of_the_flows_reach_the_export(qtbot, session):
+    panel = shown(qtbot, ExportPanel(session), (1000, 900))
+    find_candidates(session, THREE)
+    session.select_candidate("c0002")
+    QTest.keyClicks(panel.rtl.language, "VHDL")
+    panel.tabs.setCurrentWidget(panel.hls4ml)
+    QTest.keyClicks(panel.hls4ml.backend, "Quartus")
+    assert panel.hls4ml.strategy.findText("distributed_arithmetic") < 0 and "Intel HLS" in panel.hls4ml.note.text()
+    QTest.keyClicks(panel.hls4ml.io_type, "io_s")
+    panel.hls4ml.layers.cellWidget(0, 2).setValue(4)
+    click(panel, "export_start")
+    request = session.runner.last(Export).request
+    assert request.rtl.language == "vhdl"
+    assert (request.hls4ml.backend, request.hls4ml.io_type) == ("Quartus", "io_stream")
+    assert list(request.hls4ml.layer_reuse.values()) == [4]
+    request.hls4ml.check()
+
+
+def test_another_tool_synthesizes_on_a_build_host(qtbot, session):
+    panel = shown(qtbot, ExportPanel(session), (1000, 900))
+    find_candidates(session, THREE)
+    session.select_candidate("c0002")
+    panel.tabs.setCurrentWidget(panel.synthesis)
+    assert not panel.synthesis.host.isEnabled()
+    QTest.keyClicks(panel.synthesis.tool, "Vitis")
+    QTest.keyClicks(panel.synthesis.host, "build01")
+    click(panel, "export_start")
+    options = session.runner.last(Synthesize).request.options
+    assert (options.tool, options.host) == ("vitis", "build01")
+    options.check()
+
+
+def test_every_export_can_be_looked_at_again(qtbot, session):
+    panel = shown(qtbot, ExportPanel(session), (1000, 900))
+    find_candidates(session, THREE)
+    session.select_candidate("c0002")
+    click(panel, "export_start")
+    job = session.runner.last(Export)
+    job.succeed(msgspec.structs.replace(report(), created="2026-01-01T10:00:00Z", directory="/tmp/a"))
+    click(panel, "export_start")
+    session.runner.last(Export).succeed(
+        msgspec.structs.replace(report(mismatches=2), created="2026-01-02T10:00:00Z", directory="/tmp/b"))
+    assert panel.history.count() == 2 and "not verified" in panel.history.itemText(0)
+    QTest.keyClick(panel.history, Qt.Key.Key_Down)
+    assert panel.report.badge.property("role") == "badge-good" and panel.report.report.directory == "/tmp/a"
