@@ -29,6 +29,7 @@ _SOFTMAX = {"strip": "Leave it out", "argmax": "Argmax (exact)", "keep": "Keep (
 _LANGUAGES = {"verilog": "Verilog", "vhdl": "VHDL"}
 _DEFAULT = "as above"
 TABLE_HEIGHT = 130
+FIELD_HEIGHT = 26
 
 
 class RtlSettings(QWidget):
@@ -63,6 +64,7 @@ class RtlSettings(QWidget):
                               ("Stages", self.stages), ("", self.ternary), ("", self.fast)):
             if label:
                 widget.setAccessibleName(label)
+            widget.setMinimumHeight(FIELD_HEIGHT)
             form.addRow(label, widget)
 
     def value(self) -> RtlOptions:
@@ -116,6 +118,7 @@ class Hls4mlSettings(QWidget):
                               ("Strategy", self.strategy), ("Reuse factor", self.reuse), ("Softmax", self.softmax),
                               ("Pipeline", self.pipeline)):
             widget.setAccessibleName(label)
+            widget.setMinimumHeight(FIELD_HEIGHT)
             self.form.addRow(label, widget)
         layout = QVBoxLayout(self)
         layout.addLayout(self.form)
@@ -220,6 +223,7 @@ class SynthesisSettings(QWidget):
         for label, widget in (("Tool", self.tool), ("Build host", self.host), ("Tool's place", self.path),
                               ("Set-up script", self.setup), ("Time limit", self.hours)):
             widget.setAccessibleName(label)
+            widget.setMinimumHeight(FIELD_HEIGHT)
             form.addRow(label, widget)
         self.tool.currentIndexChanged.connect(self._on_tool)
         self._on_tool()
