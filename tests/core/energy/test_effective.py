@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -113,3 +114,12 @@ def test_that_a_cell_with_a_float_state_is_priced_and_its_sum_is_not_checked():
     found = EffectivePrecision(info).of(uniform(info, 16, input_quantizer="quantized_bits(24,5,alpha=1)"), {})
     assert found.sums["lstm"][0].note == "computed in floating point"
     assert found.tensors["lstm", "output"].format == FLOAT32
+
+
+def test_that_widths_of_channels_and_weights_are_told_as_the_largest(jets):
+    info, weights = jets
+    recipe = uniform(info, 6)
+    recipe = recipe.with_layer("fc1", msgspec.structs.replace(recipe.layers["fc1"], widths={"kernel": "weight"}))
+    found = EffectivePrecision(info, weights).of(recipe, {}).tensors
+    assert found["fc1", "kernel"].format == "ap_fixed<6,1> at most, by weight"
+    assert found["fc1", "bias"].format == "ap_fixed<6,1>"
