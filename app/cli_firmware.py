@@ -9,7 +9,7 @@ import typer
 
 from app import console
 from core import requests
-from core.hls.hls4ml_options import parse_options
+from core.hls import hls4ml_options, rtl_options
 from core.hls.synthesis_options import TOOLS, SynthesisOptions
 from core.hls.tools import survey
 
@@ -27,6 +27,8 @@ def synthesize(
     events: Annotated[int, typer.Option(help="Test events for the bit-exactness check.")] = 2000,
     hls4ml: Annotated[list[str] | None, typer.Option(
         "--hls4ml", help="A setting of the hls4ml flow, such as reuse_factor=4; repeat.")] = None,
+    rtl: Annotated[list[str] | None, typer.Option(
+        "--rtl", help="A setting of the RTL flow, such as language=vhdl; repeat.")] = None,
     device: Annotated[str, typer.Option(help="Another part for this tool alone, such as Quartus's.")] = "",
     host: Annotated[str, typer.Option(help="A build host as ssh knows it, such as build01.",
                                       rich_help_panel=_LIMITS)] = "",
@@ -47,7 +49,8 @@ def synthesize(
                                    hours=hours, memory_gb=memory, disk_gb=disk, again=again)
         report = console.run(requests.Synthesize(
             project=str(project), candidate_id=candidate, flow=flow, part=part, clock_ns=clock, events=events,
-            hls4ml=parse_options(hls4ml or []), options=options), out)
+            hls4ml=hls4ml_options.parse_options(hls4ml or []), rtl=rtl_options.parse_options(rtl or []),
+            options=options), out)
         out.result(report, lambda: console.export_table(report))
         console.refuse_mismatches(report)
 
