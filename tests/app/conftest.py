@@ -99,3 +99,21 @@ def played(qtbot, jets_folder, tmp_path):
     assert made.open_project(folder)
     yield made
     made.close()
+
+
+@pytest.fixture
+def page(qtbot, played):
+    """The Layers page of that session, in an active window, precisions worked out."""
+    from app import theme
+    from app.views.layers_page import LayersPage
+
+    made = LayersPage(played)
+    qtbot.addWidget(made)
+    made.resize(1400, 820)
+    made.show()
+    qtbot.waitExposed(made)
+    made.activateWindow()
+    qtbot.waitUntil(made.isActiveWindow, timeout=5000)  # an editor closes when its window loses the focus
+    qtbot.waitUntil(lambda: bool(played.analysis.effective.tensors), timeout=3000)
+    yield made
+    theme.manager().set_mode("light")
