@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,18 +53,29 @@ def main() -> int:
     arguments = parser.parse_args()
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    lines: list[str] = []
     with tempfile.TemporaryDirectory() as home:
         os.environ["QUANTISCOPE_HOME"] = home
+        tell = Teller(arguments.out)
         for part in (machine, start_time, lambda: frame_rates(arguments.points),
                      lambda: gaps(arguments.search, not arguments.no_synthesis)):
             for line in part():
-                print(line, flush=True)
-                lines.append(line)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+                tell(line)
     return 0
+
+
+class Teller:
+    """Prints lines, and writes them to a file as they come."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        print(line, flush=True)
+        self._lines.append(line)
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text("\n".join(self._lines) + "\n", encoding="utf-8")
 
 
 def machine() -> list[str]:
@@ -236,15 +247,15 @@ class Watch:
                f" {sum(gaps) / 1000:.0f} s ({len(gaps)} turns, {late:.1f} % of the time in gaps above 100 ms)"
 
 
-def gaps(search: float, synthesis: bool) -> list[str]:
+def gaps(search: float, synthesis: bool) -> Iterator[str]:
     """The demo, searched and exported through the window's own buttons, watched all the time."""
     from app import application
 
     application.create_application()
     parts = application.Application()
     window, session = parts.window, parts.session
-    lines = [f"gaps between turns of the event loop, by a timer of {TICK_MS} ms; goals p99 below 20 ms, longest below"
-             " 100 ms:"]
+    yield f"gaps between turns of the event loop, by a timer of {TICK_MS} ms; goals p99 below 20 ms," \
+          " longest below 100 ms:"
     problems: list[object] = []
     session.errorRaised.connect(problems.append)
     try:
@@ -252,22 +263,22 @@ def gaps(search: float, synthesis: bool) -> list[str]:
         window.show()
         watch = Watch()
         _wait(lambda: False, 5)
-        lines.append(watch.report("idle, welcome page"))
+        yield watch.report("idle, welcome page")
         session.open_demo()
         _wait(lambda: session.float_evaluation is not None and session.evaluation is not None, START_S)
-        lines.append(watch.report("opening the demo until both accuracies are there"))
+        yield watch.report("opening the demo until both accuracies are there")
         window.show_search()
         window.search.panel.seconds.setValue(search)
         window.search.panel.start.click()
         _wait(lambda: session.search_state == "idle", search + SEARCH_START_S)
-        lines.append(watch.report(f"a search of {search:.0f} s, {len(session.candidates)} candidates"))
+        yield watch.report(f"a search of {search:.0f} s, {len(session.candidates)} candidates")
         if synthesis and session.candidates:
-            lines += _watch_export(window, session, watch)
-        lines += [f"  went wrong: {problem}" for problem in problems]
+            yield from _watch_export(window, session, watch)
+        for problem in problems:
+            yield f"  went wrong: {problem}"
     finally:
         parts.close()
         window.close()
-    return lines
 
 
 def _watch_export(window, session, watch: Watch) -> list[str]:  # type: ignore[no-untyped-def]
