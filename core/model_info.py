@@ -12,6 +12,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "EinsumDense": ("kernel", "bias"),
     "Conv1D": ("kernel", "bias"),
     "Conv2D": ("kernel", "bias"),
+    "Conv1DTranspose": ("kernel", "bias"),
     "Conv2DTranspose": ("kernel", "bias"),
     "DepthwiseConv2D": ("depthwise", "bias"),
     "SeparableConv1D": ("depthwise", "pointwise", "bias"),

@@ -1,6 +1,8 @@
 """What each flow does with each quantizer kind on each layer class, found by doing it with the real tools.
 
-Kinds of one class stand side by side in one network, so that one project of each flow answers for all of them.
+"c++" is the project that hls4ml writes, compiled with g++; "rtl" the Verilog that alkaid writes, simulated by
+Verilator. Kinds of one class stand side by side in one network, so that one project answers for all of them. "logic" is
+alkaid's own interpreter of the logic that the RTL is written from: the same arithmetic, in seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from core.quant.recipe import OUTPUT, LayerRecipe
 from core.quant.samples import ON_OUTPUTS, ON_WEIGHTS, OTHERWISE, SAMPLES, SOURCE, branches, events_for
 from core.quant.spec import KINDS
 
-FLOWS = ("c++", "rtl")
+FLOWS = ("logic", "c++", "rtl")
 PLACES = ("weights", "output")
 _PART, _CLOCK = "xcvu9p-flgb2104-2L-e", 5.0
 
@@ -94,6 +96,9 @@ def rows(names: Iterable[str], flows: Iterable[str] = FLOWS, kinds: Iterable[str
 
 def _row(name: str, place: str, flow: str, texts: dict[str, dict[str, str]], count: int, monitor: Monitor) -> Row:
     started = time.monotonic()
+    if flow == "logic":
+        cells = {kind: _interpreted(name, kind, own, count) for kind, own in texts.items()}
+        return Row(name, place, flow, cells, time.monotonic() - started)
     reasons = {kind: _refusal(name, flow, {kind: own}) for kind, own in texts.items()}
     cells = {kind: Cell(kind, refused=reason) for kind, reason in reasons.items() if reason}
     able = {kind: found for kind, found in texts.items() if kind not in cells}
@@ -106,6 +111,24 @@ def _row(name: str, place: str, flow: str, texts: dict[str, dict[str, str]], cou
         wrong = np.split(found != wanted, len(able), axis=1)  # every branch has as many outputs
         cells |= {kind: Cell(kind, int(part.sum()), part.size) for kind, part in zip(able, wrong, strict=True)}
     return Row(name, place, flow, {kind: cells[kind] for kind in texts}, time.monotonic() - started)
+
+
+def _interpreted(name: str, kind: str, texts: dict[str, str], count: int) -> Cell:
+    try:
+        model = _quantized(name, {kind: texts})
+        logic = rtl_alkaid.trace_network(read_network(model))
+    except QuantiscopeError as error:
+        return Cell(kind, refused=str(error))
+    events = events_of(model, count)
+    wanted = predict(model, events, "float64").reshape(count, -1)
+    found = np.asarray(logic.predict(_entered(model, events))).reshape(wanted.shape)
+    return Cell(kind, int((found != wanted).sum()), wanted.size)
+
+
+def _entered(model: keras.Model, events: np.ndarray) -> np.ndarray:
+    """(events, inputs) behind the quantizer of the input."""
+    entry: Any = next(layer for layer in model.layers if type(layer).__name__ == "QInput")
+    return np.asarray(entry.output_quantizer(events.astype(np.float64))).reshape(len(events), -1)
 
 
 def _quantized(name: str, texts: dict[str, dict[str, str]]) -> keras.Model:
@@ -136,9 +159,7 @@ def _compiled(model: keras.Model, events: np.ndarray, folder: Path, monitor: Mon
 
 def _simulated(model: keras.Model, events: np.ndarray, folder: Path, monitor: Monitor) -> np.ndarray:
     rtl = rtl_alkaid.write_rtl(read_network(model), folder, _PART, _CLOCK)
-    entry: Any = next(layer for layer in model.layers if type(layer).__name__ == "QInput")
-    quantized = np.asarray(entry.output_quantizer(events.astype(np.float64)))
-    return simulate.simulate(rtl, quantized.reshape(len(events), -1), monitor)
+    return simulate.simulate(rtl, _entered(model, events), monitor)
 
 
 _RUN = {"c++": _compiled, "rtl": _simulated}

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from core.errors import ExportError
-from core.hls.network_functions import Function, ending, normalizing
-from core.quant.layers import QInput, QuantizedLayer
+from core.hls.network_functions import Function, by_channel, ending, normalizing
+from core.quant.layers import QAdaptiveActivation, QInput, QuantizedLayer
 from core.quant.quantizers import FixedPoint, Quantizer
 from core.quant.recipe import OUTPUT
 
@@ -123,6 +123,9 @@ def _node(layer: keras.Layer, inbound: tuple[str, ...], shape: tuple[int, ...]) 
         return Node(layer.name, "dense", inbound, shape, exact_weights(layer), **vars(ending(layer, shape)))
     if isinstance(layer, _ELEMENTWISE):
         return Node(layer.name, "activation", inbound, shape, {}, **vars(ending(layer, shape)))
+    if isinstance(layer, QAdaptiveActivation):
+        return Node(layer.name, "activation", inbound, shape, {},
+                    function=by_channel(layer, shape, f"adaptive activation {layer.name}"))
     if isinstance(layer, keras.layers.BatchNormalization):
         return Node(layer.name, "activation", inbound, shape, {}, function=normalizing(layer, shape))
     raise ExportError(f"layer {layer.name!r} ({type(layer).__name__}) cannot be exported exactly yet",

@@ -202,15 +202,19 @@ def normalizing(layer: Any, shape: tuple[int, ...]) -> Function:
     check_deterministic(layer, chosen)
     if layer.width_variables(OUTPUT):
         raise ExportError(f"the output of layer {layer.name!r} has widths of its own", remedy="Give it one width")
-    channels = shape[-1]
-    double = double_layer(layer)
+    return by_channel(layer, shape, f"normalization {layer.name}")
+
+
+def by_channel(layer: Any, shape: tuple[int, ...], text: str) -> Function:
+    """A layer that maps each value by itself, in a way of its channel's own, as a function."""
+    channels, double = shape[-1], double_layer(layer)
 
     def call(values: np.ndarray, channel: float) -> np.ndarray:
         events = np.zeros((len(values), *(1,) * (len(shape) - 1), channels))
         events[..., int(channel)] = values.reshape(-1, *(1,) * (len(shape) - 1))
         return np.asarray(double(events), np.float64)[..., int(channel)].reshape(-1)
 
-    return Function(call, f"normalization {layer.name}", np.broadcast_to(np.arange(channels, dtype=float), shape))
+    return Function(call, text, np.broadcast_to(np.arange(channels, dtype=float), shape))
 
 
 def double_layer(layer: Any) -> Callable[[np.ndarray], np.ndarray]:

@@ -64,6 +64,13 @@ class QConv2D(_QConvolution, keras.layers.Conv2D):
 
 
 @register
+class QConv1DTranspose(_QConvolution, keras.layers.Conv1DTranspose):
+    """Conv1DTranspose with quantized kernel, bias and output."""
+
+    slots = {"kernel": "kernel", "bias": "bias"}
+
+
+@register
 class QConv2DTranspose(_QConvolution, keras.layers.Conv2DTranspose):
     """Conv2DTranspose with quantized kernel, bias and output."""
 
@@ -116,9 +123,9 @@ class QBatchNormalization(QuantizedLayer, keras.layers.BatchNormalization):
 #: Keras class name -> quantized class
 QUANTIZED_CLASSES: dict[str, type] = {
     cls.__name__[1:]: cls
-    for cls in (QDense, QEinsumDense, QConv1D, QConv2D, QConv2DTranspose, QDepthwiseConv2D, QSeparableConv1D,
-                QSeparableConv2D, QSimpleRNN, QLSTM, QGRU, QBidirectional, QBatchNormalization, QDenseBatchnorm,
-                QConv1DBatchnorm, QConv2DBatchnorm, QDepthwiseConv2DBatchnorm, QActivation, QReLU,
+    for cls in (QDense, QEinsumDense, QConv1D, QConv2D, QConv1DTranspose, QConv2DTranspose, QDepthwiseConv2D,
+                QSeparableConv1D, QSeparableConv2D, QSimpleRNN, QLSTM, QGRU, QBidirectional, QBatchNormalization,
+                QDenseBatchnorm, QConv1DBatchnorm, QConv2DBatchnorm, QDepthwiseConv2DBatchnorm, QActivation, QReLU,
                 *OUTPUT_CLASSES.values())
 }
 

@@ -20,6 +20,7 @@ SAMPLES: dict[str, tuple[dict[str, Any], int, tuple[str, ...]]] = {
     "EinsumDense": ({"equation": "abc,cd->abd", "output_shape": (6, 3), "bias_axes": "d"}, 1, ("kernel", "bias")),
     "Conv1D": ({"filters": 3, "kernel_size": 2}, 1, ("kernel", "bias")),
     "Conv2D": ({"filters": 3, "kernel_size": 2, "strides": 2}, 2, ("kernel", "bias")),
+    "Conv1DTranspose": ({"filters": 3, "kernel_size": 2, "strides": 2}, 1, ("kernel", "bias")),
     "Conv2DTranspose": ({"filters": 3, "kernel_size": 2}, 2, ("kernel", "bias")),
     "DepthwiseConv2D": ({"kernel_size": 2, "depth_multiplier": 2}, 2, ("depthwise", "bias")),
     "SeparableConv1D": ({"filters": 3, "kernel_size": 2}, 1, ("depthwise", "pointwise", "bias")),

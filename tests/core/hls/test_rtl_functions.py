@@ -12,6 +12,7 @@ from core.hls.network import logits_model, read_network
 from core.hls.rtl_alkaid import _library, trace_network
 from core.hls.rtl_steps import array_like
 from core.quant import Recipe, predict, quantize
+from core.quant.layers import QAdaptiveActivation, QInput
 from core.quant.recipe import LayerRecipe
 from core.quant.samples import SAMPLES, events_for, sample
 
@@ -100,6 +101,17 @@ def test_outputs_without_an_exact_form_are_refused_with_the_reason(text: str, sa
     with pytest.raises(ExportError, match=says) as caught:
         trace_network(read_network(model))
     assert "tested" in str(caught.value) and caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", ["quantized_relu", "quantized_bits"])
+def test_an_adaptive_activation_is_exact_in_the_range_it_has_learned(kind: str) -> None:
+    inputs = keras.Input((4,), name="x")
+    layer = QAdaptiveActivation(kind, 5, per_channel=True, name="adaptive")
+    source = QInput(name="x_quantizer", quantizers={"output": SOURCE})(inputs)
+    model = keras.Model(inputs, layer(source))
+    layer.ema_min.assign([-0.5, -1.5, -3.0, -0.1])
+    layer.ema_max.assign([0.4, 1.6, 3.0, 7.5])
+    assert mismatches(model) == 0
 
 
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
