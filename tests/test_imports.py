@@ -20,7 +20,7 @@ HEAVY = ("tensorflow", "keras", "hls4ml", "alkaid", "pyosys", "optuna")
 APP_RANKS = {
     "core": 0, "resources": 0, "app.theme": 1, "app.icons": 1, "app.settings": 1, "app.notifications": 1, "app.jobs": 2,
     "app.commands": 3, "app.inspection": 3, "app.opening": 3, "app.session": 3,
-    "app.models": 4, "app.actions": 5, "app.views": 5,
+    "app.help": 1, "app.models": 4, "app.report_document": 5, "app.actions": 5, "app.views": 5,
 }
 COMPOSITION = 6
 #: core: hls, search -> energy -> quant -> model_io, dataset, metrics -> plain values
