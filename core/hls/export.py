@@ -169,15 +169,13 @@ class _Work:
     def _simulate(self) -> np.ndarray:
         rtl = self._written()
         self._monitor.stage("rtl simulation")
-        if rtl.twin is not None and not simulate.simulates_vhdl():
-            self.warnings.append(simulate.NOT_SIMULATED)
         entry = next(layer for layer in self._exported.layers if isinstance(layer, QInput))
         assert entry.output_quantizer is not None  # read_network has checked it
         widths: dict[str, Any] = {what: np.asarray(value, np.float64)
                                   for what, value in entry.width_variables(OUTPUT).items()}
         quantized = np.asarray(entry.output_quantizer(self._events.astype(np.float64), **widths))
         self._golden |= {"quantized": quantized, "expected_rtl": self._reference}
-        return simulate.simulate(rtl, quantized, self._monitor)
+        return simulate.simulate(rtl, quantized, self._monitor, warnings=self.warnings)
 
     def manifest(self, report: ExportReport) -> Manifest:
         """What lies in the folder; the events and results that prove it are stored here."""

@@ -5,6 +5,7 @@ VHDL is read by GHDL first, which hands it to Verilator as a netlist; without GH
 
 from __future__ import annotations
 
+import re
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,27 +21,36 @@ from core.hls.tools import find_tool, require, verilator_command
 
 NOT_SIMULATED = ("The VHDL was not simulated, for GHDL is not installed; the Verilog of the same logic was."
                  " With GHDL (apt-get install ghdl) the VHDL itself is simulated.")
+NOT_READ = ("The VHDL was not simulated, for this version of GHDL leaves modules out of its netlist; the Verilog of the"
+            " same logic was.")
 #: splitting keeps the compiler from choking on one huge function
 _SPLIT = ("--output-split", "4000", "--output-split-cfuncs", "400")
 
 
-def simulate(rtl: rtl_alkaid.Rtl, events: np.ndarray, monitor: Monitor, limit_s: float = 1800.0) -> np.ndarray:
+def simulate(rtl: rtl_alkaid.Rtl, events: np.ndarray, monitor: Monitor, limit_s: float = 1800.0,
+             warnings: list[str] | None = None) -> np.ndarray:
     """Build the simulator in `sim/` and run the events (events, inputs) through it; outputs (events, outputs).
+
+    Where VHDL cannot be simulated its Verilog twin is, and `warnings` is told why.
 
     Raises:
         ToolMissingError: Verilator, perl, g++ or make is missing.
         ToolFailedError: the build failed.
         Cancelled: asked to stop.
     """
-    if rtl.twin is not None and not simulates_vhdl():
-        monitor.log(NOT_SIMULATED, "warning", "rtl")
+    files = _netlist(rtl, monitor, limit_s) if rtl.twin is not None and simulates_vhdl() else []
+    if rtl.twin is not None and not files:
+        why = NOT_READ if simulates_vhdl() else NOT_SIMULATED
+        monitor.log(why, "warning", "rtl")
+        if warnings is not None:
+            warnings.append(why)
         rtl = rtl.twin
     command, environment = verilator_command()
     top, stamp = rtl_alkaid.simulator_sources(rtl)
     folder = rtl.directory / "sim"
     log = folder / "verilator.log"
     with _build_folder(folder) as build:
-        files = _verilog(rtl, top, folder, monitor, limit_s)
+        files = files or verilog_files(rtl.directory / "src")
         _build(command, environment, rtl_alkaid.library_name(stamp), top, files, build, folder, monitor, log, limit_s)
     return rtl_alkaid.attach_simulator(rtl, stamp, events)
 
@@ -50,11 +60,9 @@ def simulates_vhdl() -> bool:
     return find_tool("ghdl").found
 
 
-def _verilog(rtl: rtl_alkaid.Rtl, top: str, folder: Path, monitor: Monitor, limit_s: float) -> list[str]:
-    """The Verilog files to simulate, as seen from the folder of the simulator."""
-    source = rtl.directory / "src"
-    if rtl.options.language == "verilog":
-        return verilog_files(source)
+def _netlist(rtl: rtl_alkaid.Rtl, monitor: Monitor, limit_s: float) -> list[str]:
+    """GHDL's netlist of the VHDL, as seen from the folder of the simulator; none where GHDL left modules out of it."""
+    source, folder, top = rtl.directory / "src", rtl.directory / "sim", rtl_alkaid.simulator_sources(rtl)[0]
     ghdl, log = require("ghdl")["ghdl"].path, folder / "ghdl.log"
     own = [source / f"{name}.vhd" for name in (rtl.top, top)]  # each entity after those that it is made of
     others = [path for path in sorted(source.glob("*.vhd")) if path not in own]
@@ -66,7 +74,13 @@ def _verilog(rtl: rtl_alkaid.Rtl, top: str, folder: Path, monitor: Monitor, limi
              limit_s=limit_s)
     netlist = f"{shlex.quote(ghdl)} synth --std=08 --workdir={library.name} --out=verilog {top} > {top}.v"
     run_tool(["sh", "-c", netlist], folder, monitor, name="ghdl", log=log, limit_s=limit_s)
-    return [f"{top}.v"]
+    return [] if missing_modules((folder / f"{top}.v").read_text()) else [f"{top}.v"]
+
+
+def missing_modules(netlist: str) -> set[str]:
+    """The modules that a netlist of GHDL's makes use of and does not hold; its version 2 loses some of thousands."""
+    there = set(re.findall(r"^module (\w+)", netlist, re.MULTILINE))
+    return set(re.findall(r"^  (?!module )(\w+) \w+ \($", netlist, re.MULTILINE)) - there
 
 
 def _tables_first(path: Path) -> tuple[bool, str]:

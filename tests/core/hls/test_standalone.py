@@ -16,6 +16,7 @@ from core.events import Monitor
 from core.hls import manifest
 from core.hls.export import ExportOptions, export
 from core.hls.report import ExportReport
+from core.hls.simulate import missing_modules
 from core.hls.synthesis import synthesize
 from core.hls.synthesis_options import SynthesisOptions
 from core.quant import quantize
@@ -109,3 +110,9 @@ def test_the_folder_names_no_place_of_this_machine(made: tuple[Path, ExportRepor
     assert json.loads(text)["checks"].keys() == {"rtl"}
     assert "rebuild.py check" in (folder / "README.md").read_text()
     assert os.access(folder / "build.sh", os.X_OK)
+
+
+def test_a_netlist_that_lacks_a_module_is_known() -> None:
+    whole = "module adder\n  (input a);\nendmodule\nmodule top\n  (input a);\n  adder op_1 (\n    .a(a));\nendmodule\n"
+    assert missing_modules(whole) == set()
+    assert missing_modules(whole.replace("  adder op_1", "  adder_2 op_1")) == {"adder_2"}
