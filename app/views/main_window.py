@@ -96,6 +96,7 @@ class MainWindow(QMainWindow):
         self.stack.addWidget(self.welcome)
         self.stack.addWidget(self.tabs)
         self.setCentralWidget(self.stack)
+        self.search.panel.use_processes(self._settings.workers)
         self.search.candidates.compareWanted.connect(self.show_compare)
         self.search.pareto.frontChanged.connect(self.compare.set_front)
         self.compare.exportWanted.connect(self.show_export)
@@ -280,7 +281,12 @@ class MainWindow(QMainWindow):
 
     def show_settings(self) -> None:
         """Choose theme, size and processes."""
-        SettingsDialog(self._settings, self).open()
+        dialog = SettingsDialog(self._settings, self)
+        dialog.finished.connect(self._on_settings)
+        dialog.open()
+
+    def _on_settings(self) -> None:
+        self.search.panel.use_processes(self._settings.workers)
 
     def show_help(self) -> None:
         """The manual, at the section of this page."""

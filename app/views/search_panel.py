@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import (
     QComboBox,
@@ -35,6 +36,8 @@ from core.search.methods import METHODS
 
 #: the form is looked at this long after the last change, in ms
 CHECK_MS = 200
+#: budget that a project begins with
+SECONDS = 60.0
 GRANULARITIES = {"weight": "of each weight", "channel": "of each channel", "tensor": "of each tensor"}
 BLOCKWISE = ("blocks", "blocks_cost")
 
@@ -48,6 +51,7 @@ class SearchPanel(QWidget):
         self._session = session
         self._checked = Checked()
         self._front, self._count = Front(), 0
+        self._processes = 0
         self.plan = SearchForm(session, self)
         self._pages()
         self._buttons()
@@ -92,8 +96,9 @@ class SearchPanel(QWidget):
             self.method.setItemData(self.method.count() - 1, method.summary, 3)  # its tool tip
         self.method_text = QLabel("", page, objectName="search_method_text", wordWrap=True)
         theme.set_role(self.method_text, "muted")
-        self.seconds = QDoubleSpinBox(page, objectName="search_seconds", minimum=0, maximum=1e6, value=60, decimals=0,
-                                      suffix=" s", specialValueText="no limit", toolTip="Time the search may take")
+        self.seconds = QDoubleSpinBox(page, objectName="search_seconds", minimum=0, maximum=1e6, value=SECONDS,
+                                      decimals=0, suffix=" s", specialValueText="no limit",
+                                      toolTip="Time the search may take")
         self.trials = self._number(page, "trials", 0, 1_000_000, 0, "Number of candidates to train", "no limit")
         self.epochs = self._number(page, "epochs", 1, 1000, defaults.epochs,
                                    "Training epochs for each candidate, from the float weights")
@@ -165,19 +170,25 @@ class SearchPanel(QWidget):
                 **self.goal.fields(), **self.space.fields()}
 
     def take(self, fields: dict[str, Any]) -> None:
-        """Show fields that were kept; those left out are the defaults."""
-        if fields:
-            self.method.setCurrentIndex(max(self.method.findData(fields["method"]), 0))
-            self.seconds.setValue(fields["seconds"] or 0)
-            self.trials.setValue(fields["trials"] or 0)
-            self.epochs.setValue(fields["epochs"])
-            self.seed.setValue(fields["seed"])
-            self.workers.setValue(fields["workers"])
-            self.memory.setValue(fields["memory_gb"])
-            self.granularity.setCurrentIndex(max(self.granularity.findData(fields["granularity"]), 0))
-            self.blocks.setText(" ".join(fields["blocks"]))
-            self.goal.take(fields)
+        """Show fields that were kept; without any, the defaults."""
+        fields = fields or {**msgspec.to_builtins(Search(project="", seconds=SECONDS)), "workers": self._processes}
+        self.method.setCurrentIndex(max(self.method.findData(fields["method"]), 0))
+        self.seconds.setValue(fields["seconds"] or 0)
+        self.trials.setValue(fields["trials"] or 0)
+        self.epochs.setValue(fields["epochs"])
+        self.seed.setValue(fields["seed"])
+        self.workers.setValue(fields["workers"])
+        self.memory.setValue(fields["memory_gb"])
+        self.granularity.setCurrentIndex(max(self.granularity.findData(fields["granularity"]), 0))
+        self.blocks.setText(" ".join(fields["blocks"]))
+        self.goal.take(fields)
         self.space.take(fields)
+
+    def use_processes(self, count: int) -> None:
+        """Train with so many processes (0: one a core) where the form says nothing else."""
+        if self.workers.value() == self._processes:
+            self.workers.setValue(count)
+        self._processes = count
 
     def check(self) -> str:
         """Look at the form; why it cannot be used as it is, empty when it can."""

@@ -158,6 +158,22 @@ def test_that_the_form_is_kept_in_the_project(qtbot, played):
     assert again.goal.forgiving.isChecked() and again.goal.tolerance["stress"].value() == 0.25
 
 
+def test_that_the_processes_of_the_settings_hold_until_the_form_says_otherwise(qtbot, played):
+    panel = panel_of(qtbot, played)
+    panel.use_processes(2)
+    assert panel.workers.value() == 2
+    panel.use_processes(4)
+    assert panel.workers.value() == 4
+    panel.workers.setValue(1)
+    panel.use_processes(3)
+    assert panel.workers.value() == 1
+    choose(panel.method, "tpe")
+    panel.goal.constraints.setText("lut<=5000")
+    panel.take({})  # a project that was not searched yet
+    assert panel.workers.value() == 3 and panel.method.currentData() == "staged"
+    assert panel.goal.constraints.text() == "" and panel.seconds.value() == 60
+
+
 def test_that_a_foreign_form_in_the_project_is_left_alone(qtbot, played):
     played.project.save_settings({"search": {"method": 3, "trials": "many"}})
     assert kept_fields(played) == {}
