@@ -25,7 +25,7 @@ import resources
 #: processor seconds for a file, and further ones for each GiB that it claims
 SECONDS, SECONDS_PER_GIB = 3, 20
 #: so many times longer by the clock: another program may have the processor; Windows has no other limit
-PATIENCE = 4 if os.name == "nt" else 20
+PATIENCE = 4 if os.name == "nt" else 200
 #: memory for a file beyond what is read of an archive at once, in bytes
 MEMORY = 1536 * 2**20
 MAX_OBJECTS, MAX_DEPTH = 100_000, 64

@@ -22,7 +22,7 @@ def told(error: BaseException) -> QuantiscopeError | None:
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in _REMEDIES:
             where = f" ({seen.filename})" if seen.filename else ""
-            return ProjectError("the job could not store what it found", f"{seen.strerror}{where}",
+            return ProjectError("the job could not go on", f"{seen.strerror}{where}",
                                 f"{_REMEDIES[seen.errno]} and try again. {_KEPT}")
         if isinstance(seen, sqlite3.Error):
             return ProjectError("the study could not be stored or read", str(seen).splitlines()[0],

@@ -36,7 +36,8 @@ def smarthls(path: Path) -> Figures:
     text = read_text(path)
     if "1. Simulation Result" not in text or "3. Resource Usage" not in text:
         raise unreadable(path, "it is not a summary of SmartHLS")
-    timing = [row for row in rows(section(text, "2. Timing Result", "\n======")) if number(row[1]) is not None]
+    timing = [row for row in rows(section(text, "2. Timing Result", "\n======"))
+              if len(row) >= 4 and number(row[1]) is not None]
     used = {row[0]: row for row in rows(section(text, "3. Resource Usage", "\n======")) if len(row) >= 3}
     if not timing and not any(name in used for name in ("Fabric + Interface 4LUT*", "Fabric + Interface 4LUT", "DFF")):
         raise unreadable(path, "it ends before its figures")

@@ -166,6 +166,6 @@ def read_stat(path: Path) -> Counts:
         found = json.loads(text[text.index("{"): text.rindex("}") + 1])
         cells = found["design"]["num_cells_by_type"]
         return Counts(Counter({str(name).lstrip("\\"): int(count) for name, count in cells.items()}))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ToolFailedError(f"the statistics {path} cannot be read", str(error),
                               "See the Yosys log beside it") from None

@@ -15,6 +15,8 @@ from core.quant.spec import QuantizerSpec, in_force, parse
 SCHEMA_VERSION = 1
 #: largest recipe file that is read
 MAX_BYTES = 8 * 2**20
+#: most that a units multiplier may be
+MAX_MULTIPLIER = 1024
 #: the published energies take a 16-bit fixed-point source; 5 integer bits hold standardized features
 DEFAULT_INPUT = "quantized_bits(16,5,alpha=1)"
 OUTPUT = "output"
@@ -104,9 +106,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
                         f"layer {layer!r} ({found.class_name}) has no {parameter!r} to quantize",
                         remedy=f"It has: {', '.join(found.quantizable) or 'nothing to quantize'}",
                     )
-            if not 0.0 <= entry.sparsity < 1.0 or entry.units_multiplier <= 0:
+            if not 0.0 <= entry.sparsity < 1.0 or not 0.0 < entry.units_multiplier <= MAX_MULTIPLIER:
                 raise RecipeError(f"layer {layer!r} has a sparsity or units multiplier out of range",
-                                  remedy="Sparsity lies in [0, 1), a multiplier above 0")
+                                  remedy=f"Sparsity lies in [0, 1), a multiplier above 0 and up to {MAX_MULTIPLIER}")
 
     def left_in_float(self, info: ModelInfo) -> list[tuple[str, str]]:
         """(layer, reason) of each layer that computes and stays in float under this recipe, in the model's order."""

@@ -161,6 +161,9 @@ def _check(spec: QuantizerSpec) -> None:
     integer = spec.get("integer")
     if integer is not None and not (isinstance(integer, (int, float)) and -32 <= integer <= 32):
         raise QuantizerError(f"{spec.kind} cannot have integer={integer!r}", remedy="Give a number from -32 to 32")
+    symmetric = spec.get("symmetric")
+    if symmetric is not None and symmetric not in (0, 1):
+        raise QuantizerError(f"{spec.kind} cannot have symmetric={symmetric!r}", remedy="Give 0 or 1")
     alpha = spec.get("alpha")
     if isinstance(alpha, str) and alpha not in ("auto", "auto_po2"):
         raise QuantizerError(

@@ -17,7 +17,7 @@ from typing import Any
 
 from core import guard
 from tests.fuzz.grammars import GRAMMARS
-from tests.fuzz.sandbox import SIZE, read_channel
+from tests.fuzz.sandbox import HEADER, SIZE, read_channel
 from tests.fuzz.targets import BY_NAME, TARGETS, Target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +75,7 @@ def _run(tally: Tally, start: int, count: int, seed: str, place: Path, keep: Pat
     channel, folder = place / "channel", place / "folder"
     folder.mkdir(exist_ok=True)
     with channel.open("wb") as file:
+        file.write(HEADER.pack(-1, 0, 0, 0, 0))
         file.truncate(SIZE)
     command = _command(tally.target, tally.engine, str(start), str(count - start), seed, str(channel), str(folder))
     with (place / "said").open("w+") as said, (place / "errors").open("w+") as errors:

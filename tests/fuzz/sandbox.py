@@ -199,7 +199,8 @@ def with_atheris(target: Any, watch: Watch, start: int, count: int, seed: str) -
     watch.channel.index = start - 1
     number = int.from_bytes(f"{seed}:{start}".encode()[-4:], "little") or 1
     atheris.Setup([sys.argv[0], f"-runs={count}", "-max_len=4096", f"-seed={number}", "-rss_limit_mb=0", "-timeout=0",
-                   str(corpus)], lambda data: watch.one(watch.channel.index + 1, bytes(data)))
+                   f"-artifact_prefix={watch.folder}/", str(corpus)],
+                  lambda data: watch.one(watch.channel.index + 1, bytes(data)))
     atheris.Fuzz()
 
 
