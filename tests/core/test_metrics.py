@@ -14,10 +14,12 @@ from core.metrics import (
     anomaly_auc,
     auc,
     auc_error,
+    background_efficiency,
     background_rejection,
     evaluate_anomaly,
     evaluate_regression,
     evaluate_scores,
+    mean_auc,
     r_squared,
     roc_curve,
     thinned,
@@ -53,6 +55,14 @@ def test_that_background_rejection_is_read_off_between_points():
     assert background_rejection([0, 0.1, 1], [0, 0.5, 1], 0.5) == pytest.approx(10)
     assert background_rejection([0, 0.1, 1], [0, 0.5, 1], 0.25) == pytest.approx(20)
     assert background_rejection([0, 0, 1], [0, 0.8, 1], 0.5) == float("inf")
+
+
+def test_that_a_working_point_lies_on_the_line_between_points_and_rejection_is_its_inverse():
+    curve = [0.0, 0.01, 0.1, 1.0], [0.0, 0.5, 0.9, 1.0]
+    assert background_efficiency(*curve, 0.7) == pytest.approx(0.055)
+    assert background_rejection(*curve, 0.7) == pytest.approx(1 / 0.055)
+    assert background_efficiency(*curve, 1.0) == 1.0
+    assert mean_auc({"a": 0.9, "b": 0.8}) == pytest.approx(0.85) and mean_auc({}) is None
 
 
 def test_that_an_evaluation_holds_each_class_against_the_rest():
