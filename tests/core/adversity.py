@@ -59,6 +59,13 @@ def content(project: Project) -> dict[str, Any]:
             "notes": project.notes}
 
 
+def plain(project: Project) -> Candidate:
+    """A candidate without a training."""
+    return Candidate(id=project.new_candidate_id(), recipe=Recipe(), created=now(),
+                     evaluation=Evaluation(kind="trained", events=10, accuracy=0.5, auc={"a": 0.5}),
+                     costs=Costs(energy_pj=1.0, parameter_bits=2, activation_bits=3))
+
+
 def again(candidate: Candidate, project: Project) -> Candidate:
     return msgspec.structs.replace(candidate, id=project.new_candidate_id())
 
@@ -89,17 +96,20 @@ def jobs(project: Project) -> dict[str, Callable[[], Any]]:
     }
 
 
-def full_disk(folder: Path, model: str, data: str) -> dict[str, str]:
-    """A disk without space, then with a little, then with enough."""
+def full_disk(folder: Path, model: str, data: str, training: str = "") -> dict[str, str]:
+    """A disk without space, then with a little, then with enough; `training` tries the jobs too."""
     found = {}
     with Project.create(folder / "p", model, data) as project:
         project.save_recipe(uniform(project.info, 6, 2).renamed("kept"))
         project.save_settings({"kept": 1})
-        workflows.run(requests.Train(project=str(project.folder), recipe=project.recipe, epochs=1))
+        if training:
+            workflows.run(requests.Train(project=str(project.folder), recipe=project.recipe, epochs=1))
+        else:
+            project.add_candidate(plain(project), {"w": np.ones(3, np.float32)})
         project.save_float_evaluation(project.candidates()[0].evaluation)
         before = content(project)
         fill(folder, 0)
-        for name, action in {**actions(project, folder), **jobs(project)}.items():
+        for name, action in {**actions(project, folder), **(jobs(project) if training else {})}.items():
             found[f"full: {name}"] = outcome(action)
             assert content(project) == before, name
     with Project.open(folder / "p.qscope") as project:
@@ -107,10 +117,11 @@ def full_disk(folder: Path, model: str, data: str) -> dict[str, str]:
         for keep in (4096, 16384, 65536):
             (folder / "filler").unlink()
             fill(folder, keep)
-            found[f"{keep}: search"] = outcome(jobs(project)["search"])
+            tried = jobs(project)["search"] if training else actions(project, folder)["candidate"]
+            found[f"{keep}: tried"] = outcome(tried)
             assert content(project)["candidates"][: len(before["candidates"])] == before["candidates"]
         (folder / "filler").unlink()
-        for name, action in jobs(project).items():
+        for name, action in (jobs(project) if training else actions(project, folder)).items():
             found[f"space: {name}"] = outcome(action)
     return found
 
@@ -134,15 +145,12 @@ def backwards(folder: Path, model: str, data: str) -> dict[str, str]:
     clock = Path(os.environ["CLOCK"])
     found: dict[str, str] = {}
     created = []
-    evaluation = Evaluation(kind="trained", events=10, accuracy=0.5, auc={"a": 0.5})
-    costs = Costs(energy_pj=1.0, parameter_bits=2, activation_bits=3)
     with Project.create(folder / "p", model, data) as project:
         for number, shift in enumerate((0, -365 * 86400, -2 * 365 * 86400)):
             with clock.open("r+b") as file:
                 file.write(shift.to_bytes(8, sys.byteorder, signed=True))
             created.append(now())
-            candidate = Candidate(id=project.new_candidate_id(), recipe=Recipe(), evaluation=evaluation, costs=costs,
-                                  created=created[-1])
+            candidate = msgspec.structs.replace(plain(project), created=created[-1])
             report = ExportReport(candidate_id=candidate.id, flow="rtl", directory="d", part="p", clock_ns=5.0,
                                   created=created[-1])
             actions = {"candidate": partial(project.add_candidate, candidate, {"w": np.ones(3, np.float32)}),
