@@ -18,7 +18,7 @@ from core.hls.hls4ml_layers import install
 from core.hls.hls4ml_nodes import Chain, Config
 from core.hls.network import PASSIVE, layer_nodes
 from core.quant.layer_base import QuantizedLayer
-from core.quant.layers import QUANTIZED_CLASSES, QInput
+from core.quant.layers import QUANTIZED_CLASSES, QAdaptiveActivation, QInput
 
 #: plain Keras layers that hls4ml takes exactly by itself
 NATIVE = ("InputLayer", "Flatten", "Reshape", "Permute", "MaxPooling1D", "MaxPooling2D", "GlobalMaxPooling1D",
@@ -50,7 +50,7 @@ class StepsHandler(KerasV3LayerHandler):
     """Any of our layers, by its steps."""
 
     handles = tuple(dict.fromkeys(_handle(cls) for cls in (
-        *QUANTIZED_CLASSES.values(), QInput, *(getattr(keras.layers, name) for name in _PLAIN))))
+        *QUANTIZED_CLASSES.values(), QInput, QAdaptiveActivation, *(getattr(keras.layers, name) for name in _PLAIN))))
 
     def handle(self, layer: Any, in_tensors: Sequence[Any], out_tensors: Sequence[Any]) -> tuple[Config, ...]:
         """hls4ml's descriptions of the layer."""

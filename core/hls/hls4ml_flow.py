@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import os
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 from core.errors import ExportError
 from core.events import Monitor
 from core.hls import emulator
-from core.hls.hls4ml_adders import by_alkaid
+from core.hls.hls4ml_mends import mended
 from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.launcher import run_tool
 from core.hls.network import logits_model, read_network
@@ -57,8 +56,7 @@ def convert(model: Any, directory: Path, part: str = DEFAULT_PART, clock_ns: flo
 
     exported = exported_model(model, options)
     _refuse_unknown(exported, options)
-    _mend_numpy()
-    with _said(monitor), _mended(), _errors(options):
+    with _said(monitor), mended(), _errors(options):
         return hls4ml.converters.convert_from_keras_model(
             exported, output_dir=str(directory), project_name=PROJECT, backend=options.backend, bit_exact=True,
             hls_config=_config(exported, options), io_type=options.io_type, clock_period=clock_ns,
@@ -70,7 +68,9 @@ def write_project(model: Any, directory: Path, part: str, clock_ns: float, monit
                   options: Hls4mlOptions | None = None, testbench: tuple[Path, Path] | None = None) -> Any:
     """Convert a quantized Keras model and write the project into `directory`; see `convert`. Returns the graph."""
     graph = convert(model, directory, part, clock_ns, monitor, options, testbench)
-    with _said(monitor), _mended(), _errors(options or Hls4mlOptions()):
+    for old in (directory / "build_lib.sh", *(directory / "firmware").glob("*.so")):
+        old.unlink(missing_ok=True)  # another backend's would be taken for this project's
+    with _said(monitor), mended(), _errors(options or Hls4mlOptions()):
         graph.write()
     return graph
 
@@ -90,6 +90,7 @@ def _config(model: Any, options: Hls4mlOptions) -> dict[str, Any]:
     style = {} if options.pipeline == "auto" else {"PipelineStyle": options.pipeline}
     named = {}
     for entry in layers:
+        _refuse_step(entry, options)
         strategy, reuse = options.of_layer(str(entry.get("of", entry["name"])))
         if entry["class_name"] == "Softmax":
             strategy, reuse = "argmax" if options.softmax == "argmax" else "stable", 1
@@ -100,6 +101,24 @@ def _config(model: Any, options: Hls4mlOptions) -> dict[str, Any]:
             named[entry["name"]] |= {"Implementation": strategy}
     return {"Model": {"Precision": "fixed<16,6>", "ReuseFactor": options.reuse_factor, "Strategy": "Latency", **style},
             "LayerName": named}
+
+
+def _refuse_step(entry: dict[str, Any], options: Hls4mlOptions) -> None:
+    """Raise ExportError for a step of ours, or a type by place, that the backend or IO type has no form for."""
+    kind, owner = entry["class_name"], entry.get("of", entry["name"])
+    if kind in ("Gather", "LookUp") and not options.target.steps:
+        what = "moves values about" if kind == "Gather" else "looks values up"
+        raise ExportError(f"layer {owner!r} {what}, which the {options.backend} backend has no form for",
+                          remedy="Use the backend Vitis or Vivado, or the RTL flow")
+    by_place = kind == "FixedPointQuantizer" and entry["mask_kbi"][0].size > 1
+    if options.io_type == "io_stream" and (by_place or (kind == "Gather" and not _copies(entry))):
+        what = "has output widths of its own" if by_place else "moves values about"
+        raise ExportError(f"layer {owner!r} {what}, which has no form in io_stream", remedy="Use io_parallel")
+
+
+def _copies(entry: dict[str, Any]) -> bool:
+    place = entry["place"].ravel()
+    return not entry["source"].any() and bool((place == np.arange(place.size)).all())
 
 
 def _target(options: Hls4mlOptions, part: str) -> dict[str, Any]:
@@ -137,11 +156,6 @@ def _said(monitor: Monitor) -> Iterator[None]:
             monitor.log(line, "debug", "hls4ml")
 
 
-def _mend_numpy() -> None:
-    if not hasattr(np, "product"):
-        np.product = np.prod  # type: ignore[attr-defined]  # hls4ml 1.3.0 still calls the name numpy 2.4 dropped
-
-
 def _refuse_unknown(model: Any, options: Hls4mlOptions) -> None:
     """Raise ExportError for a layer that hls4ml has no exact handler for."""
     from core.hls.handlers import known
@@ -150,39 +164,6 @@ def _refuse_unknown(model: Any, options: Hls4mlOptions) -> None:
         if not known(layer) and not isinstance(layer, keras.layers.Softmax):
             raise ExportError(f"layer {layer.name!r} ({type(layer).__name__}) has no exact form in hls4ml",
                               remedy="Use the RTL flow, or take the layer out of the model")
-
-
-@contextlib.contextmanager
-def _mended() -> Iterator[None]:
-    """hls4ml with the mends below, for as long as it converts and writes."""
-    with _kept_types(), by_alkaid():
-        yield
-
-
-@contextlib.contextmanager
-def _kept_types() -> Iterator[None]:
-    """Each quantizer keeps the type it was given.
-
-    hls4ml 1.3.0 drops fraction bits that the input does not have, and with them the largest value where it
-    saturates (3.75 became 3.5; right only where saturation is symmetric). And where one channel is always 0
-    it raises negative integer bits to 0 for all.
-    """
-    passes: Any = importlib.import_module("hls4ml.model.optimizer.passes.bit_exact")
-    narrowing = passes._produce_kif.dispatch(passes.FixedPointQuantizer)
-
-    def produce(layer: Any) -> Any:
-        kept, types = layer.SAT, layer.mask_kbi
-        layer.SAT = "SAT_SYM" if kept == "SAT" else kept
-        try:
-            return narrowing(layer)
-        finally:
-            layer.SAT, layer.mask_kbi = kept, types
-
-    passes._produce_kif.register(passes.FixedPointQuantizer, produce)
-    try:
-        yield
-    finally:
-        passes._produce_kif.register(passes.FixedPointQuantizer, narrowing)
 
 
 def emulate(graph: Any, directory: Path, events: np.ndarray, monitor: Monitor, limit_s: float = 1800.0) -> np.ndarray:
@@ -240,6 +221,9 @@ def hls4ml_mismatches(model: Any, events: np.ndarray, options: Hls4mlOptions | N
     from core.quant.evaluation import predict
 
     options = options or Hls4mlOptions()
+    if not options.emulated:
+        raise ExportError(f"the C++ of {options.backend} in {options.io_type} cannot be run here",
+                          f"it needs {options.target.tool}", "Choose Vitis")
     wanted = predict(logits_model(model)[0], events, "float64").reshape(len(events), -1)
     with tempfile.TemporaryDirectory(prefix="quantiscope-hls4ml-") as scratch:
         folder = directory or Path(scratch)

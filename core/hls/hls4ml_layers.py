@@ -16,7 +16,6 @@ from hls4ml.model.layers import DepthwiseConv1D, DepthwiseConv2D, Layer, registe
 from hls4ml.model.types import Source
 from hls4ml.utils.qinterval import QIntervalArray, minimal_kif
 
-from core.errors import ExportError
 from core.hls.network_functions import Function
 from core.hls.rtl_functions import Form, form_of
 
@@ -177,9 +176,7 @@ def gather_code(layer: Gather) -> str:
     """C++ of a Gather."""
     source, place = layer.get_attr("source").ravel(), layer.get_attr("place").ravel()
     if layer.model.config.get_config_value("IOType") != "io_parallel":
-        if source.any() or (place != np.arange(place.size)).any():
-            raise ExportError(f"layer {layer.get_attr('of')!r} moves values about, which has no form in io_stream",
-                              remedy="Use io_parallel")
+        assert not source.any() and (place == np.arange(place.size)).all()  # others are refused before
         return _STREAM.format(name=function_name(layer), which="", one="values[n]")
     lines = [f"    res[{n}] = " + ("0;" if s < 0 else f"data{s}[{p}];")
              for n, (s, p) in enumerate(zip(source, place, strict=True))]

@@ -92,13 +92,15 @@ class Chain:
     # -- endings -----------------------------------------------------------------------------------------
 
     def _activation(self, node: Node, source: str, quantized: bool) -> tuple[str, bool]:
-        shape = node.shape
         if node.activation == "relu":
-            return self._add(node, "relu", [source], shape, {"class_name": "Activation", "activation": "relu",
-                                                             "n_in": int(np.prod(shape))}), False
+            return self._relu(node, source), False
         if node.activation == "leaky":
             return self._leaky(node, source), False
         return source, quantized
+
+    def _relu(self, node: Node, source: str) -> str:
+        return self._add(node, "relu", [source], node.shape, {"class_name": "Activation", "activation": "relu",
+                                                              "n_in": int(np.prod(node.shape))})
 
     def _leaky(self, node: Node, source: str) -> str:
         """The larger (for slopes above 1, the smaller) of the value and its multiple."""
@@ -109,8 +111,7 @@ class Chain:
             raise ExportError(f"layer {self._layer.name!r} has slopes below and above 1",
                               "hls4ml has no form for both in one layer", "Use the RTL flow")
         if (slope == 0).all():
-            return self._add(node, "relu", [source], node.shape, {"class_name": "Activation", "activation": "relu",
-                                                                  "n_in": int(np.prod(node.shape))})
+            return self._relu(node, source)
         scaled = self._scaled(node, source, slope, np.zeros(1))
         op = "maximum" if (slope <= 1).all() else "minimum"
         return self._pair(node, op, source, scaled)
@@ -137,9 +138,15 @@ class Chain:
         if node.output is None:
             return source, quantized
         if quantized:  # of two quantizers in a row hls4ml 1.3.0 keeps one; a step that changes nothing parts them
-            places = np.arange(1, int(np.prod(node.shape)) + 1).reshape(node.shape)
-            source = self._gathered(node, [source], places)
+            source = self._parted(node, source)
         return self._add(node, "type", [source], node.shape, quantizer(node.output, node.shape)), True
+
+    def _parted(self, node: Node, source: str) -> str:
+        """A relu before a type without sign, which hls4ml has for every backend; else a copy."""
+        if not any(one.signed for one in np.ravel(np.asarray(node.output, dtype=object))):
+            return self._relu(node, source)
+        places = np.arange(1, int(np.prod(node.shape)) + 1).reshape(node.shape)
+        return self._gathered(node, [source], places)
 
     # -- constants ---------------------------------------------------------------------------------------
 

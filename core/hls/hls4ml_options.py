@@ -15,7 +15,7 @@ from core.errors import ExportError
 
 IO_TYPES = ("io_parallel", "io_stream")
 #: names of strategies as hls4ml spells them
-STRATEGIES = ("Latency", "Resource", "Unrolled", "distributed_arithmetic")
+STRATEGIES = ("Latency", "Resource", "Resource_unrolled", "distributed_arithmetic")
 SOFTMAX = ("strip", "argmax", "keep")
 PIPELINES = ("auto", "dataflow", "pipeline")
 
@@ -77,8 +77,8 @@ class Hls4mlOptions(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         backend: one of `BACKENDS`.
         io_type: "io_parallel" (all values of a layer at once) or "io_stream" (one pixel after the other).
-        strategy: "Latency", "Resource", "Unrolled" or "distributed_arithmetic" (adder trees, no DSP; Vivado and
-            Vitis), for all layers.
+        strategy: "Latency", "Resource", "Resource_unrolled" or "distributed_arithmetic" (adder trees, no DSP;
+            Vivado and Vitis), for all layers.
         reuse_factor: products that share a multiplier, for all layers; 1 is fully parallel.
         layer_strategy, layer_reuse: by layer name or pattern ("dense_*"), before those for all.
         softmax: "strip" leaves a softmax at the end out, "argmax" makes it 1 for the largest output and 0 for the
