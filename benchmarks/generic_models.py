@@ -1,6 +1,6 @@
 """Candidate-epochs a second on a small CNN and an LSTM: our search's workers beside Keras, one after another.
 
-    python benchmarks/generic_models.py [--candidates 6] [--epochs 2]
+    python benchmarks/generic_models.py [--candidates 4] [--epochs 1]
 
 Each side trains quantized candidates on the same events with the same batches. Ours: the compiled trainer in one
 worker a core, as every search uses it, timed after its programs are compiled. Keras: model.fit of one candidate after
@@ -54,15 +54,16 @@ path, data, batch, epochs, candidates = sys.argv[1], load_dataset(sys.argv[2]), 
 model, info = load_model(path), inspect_model(path)
 found = {{}}
 for name in ("quantized", "float"):
-    seconds = []
+    seconds, cpu = [], []
     for number in range(candidates + 1):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         built = quantize(model, uniform(info, 4 + number % 4, 1)) if name[0] == "q" else keras.models.clone_model(model)
         built.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
         built.fit(data.x_train, data.y_train, batch_size=batch, epochs=epochs, verbose=0,
                   validation_data=(data.x_val, data.y_val))
         seconds.append(time.perf_counter() - start)
-    found[name] = [epochs / s for s in seconds[1:]]
+        cpu.append(time.process_time() - used)
+    found[name] = [epochs / s for s in seconds[1:]], [c / epochs for c in cpu[1:]]
 print(json.dumps(found))
 """
 
@@ -77,28 +78,42 @@ def matrix_rate() -> float:
     return 10 * 2 * 1024**3 / (time.perf_counter() - start)
 
 
-def fit(path: Path, data: str, batch: int, epochs: int, candidates: int) -> dict[str, float]:
-    """Candidate-epochs a second of Keras, median over candidates, by "quantized" and "float"."""
+def cpu_seconds(pids: list[int]) -> float:
+    """CPU seconds that these processes have used."""
+    total = 0.0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def fit(path: Path, data: str, batch: int, epochs: int, candidates: int) -> dict[str, tuple[float, float]]:
+    """(candidate-epochs a second, CPU seconds of one) of Keras, medians over candidates, by "quantized" and "float"."""
     done = subprocess.run([sys.executable, "-c", _FIT, path, data, str(batch), str(epochs), str(candidates)],
                           capture_output=True, text=True, check=True, env=QUIET)
-    return {name: statistics.median(rates) for name, rates in json.loads(done.stdout.splitlines()[-1]).items()}
+    return {name: (statistics.median(rates), statistics.median(cpu))
+            for name, (rates, cpu) in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
-def ours(path: Path, data: str, batch: int, epochs: int, candidates: int) -> tuple[list[float], dict[str, Any]]:
-    """Candidate-epochs a second of all workers together in each of RUNS runs, and what a worker says of itself."""
+def ours(path: Path, data: str, batch: int, epochs: int, candidates: int) -> tuple[list[float], float, dict[str, Any]]:
+    """Candidate-epochs a second of all workers in each of RUNS runs, CPU seconds of one, and what a worker says."""
     from core.events import Monitor
     from core.search.pool import Pool, Setup
 
-    random, rates = np.random.default_rng(0), []
+    random, rates, used = np.random.default_rng(0), [], 0.0
     with Pool(Setup(str(path), data, build_space(inspect_model(path), Recipe()), batch_size=batch)) as pool:
         space = pool.all("space", [()] * pool.workers, Monitor())[0]
         facts = pool.all("facts", [()], Monitor())[0]
-        for _ in range(RUNS + 1):
+        pids = [process.pid for process in (pool._executor._processes or {}).values()]
+        for run in range(RUNS + 1):
+            if run == 1:
+                used = cpu_seconds(pids)
             points = [{c.key: int(random.integers(len(c.options))) for c in space.choices} for _ in range(candidates)]
             start = time.perf_counter()
             pool.all("train", [(space.decode(point), 0, epochs, None, None) for point in points], Monitor())
             rates.append(candidates * epochs / (time.perf_counter() - start))
-    return rates[1:], facts  # the first run still traces what scores and settles
+        used = (cpu_seconds(pids) - used) / (RUNS * candidates * epochs)
+    return rates[1:], used, facts  # the first run still traces what scores and settles
 
 
 def compared(name: str, epochs: int, candidates: int, folder: Path) -> list[str]:
@@ -113,7 +128,7 @@ def compared(name: str, epochs: int, candidates: int, folder: Path) -> list[str]
     macs = sum(layer.macs or 0 for layer in inspect_model(path).layers)
     rate = matrix_rate()
     most = rate / (6.0 * macs * events)
-    rates, facts = ours(path, data, family.batch_size, epochs, candidates)
+    rates, cpu, facts = ours(path, data, family.batch_size, epochs, candidates)
     keras_rates = fit(path, data, family.batch_size, epochs, candidates)
     own = statistics.median(rates)
     ways = ", ".join(f"{way} {1e3 * s:.2f} ms" for way, s in facts["timings"].items())
@@ -121,19 +136,20 @@ def compared(name: str, epochs: int, candidates: int, folder: Path) -> list[str]
         f"{family.title}: {events} training events, batches of {family.batch_size}, {macs} multiplications an event,"
         f" load {os.getloadavg()[0]:.1f}",
         f"  ours, {CORES} workers: median {own:.3f} candidate-epochs/s of {', '.join(f'{r:.3f}' for r in rates)}"
-        f" (a step as {ways}; {facts['way']} it is)",
-        *[f"  Keras fit one after another, {kind} model: {found:.3f}: ratio {own / found:.2f}"
+        f", {cpu:.2f} CPU-s each (a step as {ways}; {facts['way']} it is)",
+        *[f"  Keras fit one after another, {kind} model: {found:.3f}, {keras_cpu:.2f} CPU-s each: ratio"
+          f" {own / found:.2f}, of CPU seconds {keras_cpu / cpu:.2f}"
           + (f" (bar {BAR:.0f}: {'reached' if own / found >= BAR else 'MISSED'})" if kind == "quantized" else "")
-          for kind, found in keras_rates.items()],
+          for kind, (found, keras_cpu) in keras_rates.items()],
         f"  bound: {6e-9 * macs * events:.1f} GFLOP an epoch at the measured {rate / 1e9:.0f} GFLOP/s of both cores:"
-        f" {most:.2f} candidate-epochs/s, {most / keras_rates['quantized']:.1f} times Keras's, {most / own:.1f} ours"]
+        f" {most:.2f} a second, {most / keras_rates['quantized'][0]:.1f} times Keras's, {most / own:.1f} ours"]
 
 
 def main() -> None:
     """Print the comparison and write it down."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--candidates", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--candidates", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--result", type=Path, default=RESULT, help="the file that is written")
     arguments = parser.parse_args()
     with Path("/proc/cpuinfo").open() as file:
