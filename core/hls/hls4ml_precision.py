@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from core.hls.hls4ml_mends import NEEDED
 from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.parts import DEFAULT_PART
 
@@ -72,12 +72,12 @@ def precision_of(graph: Any, options: Hls4mlOptions) -> PrecisionReport:
     """As `precision`, of a graph that is converted already."""
     rows: list[TensorType] = []
     for layer in graph.get_layers():
-        rows += _rows(layer)
+        rows += _rows(layer, int(layer.get_attr(NEEDED) or 0))
     return PrecisionReport(rows=rows, warnings=_warnings(rows, options))
 
 
-def _rows(layer: Any) -> list[TensorType]:
-    """Types of one of hls4ml's layers, its accumulator before its result."""
+def _rows(layer: Any, needed: int) -> list[TensorType]:
+    """Types of one of hls4ml's layers, its accumulator before its result; `needed` integer bits hold its values."""
     owner = str(layer.get_attr("of") or layer.name)
     weights = {name: weight for name, weight in layer.weights.items()}
     common: dict[str, Any] = {"layer": owner, "step": layer.name, "kind": layer.class_name,
@@ -92,11 +92,12 @@ def _rows(layer: Any) -> list[TensorType]:
             continue
         found.append(_row(layer.attributes[name].precision, what, common,
                           int(np.size(held.data)) if held is not None else int(layer.get_attr("table_size") or 1),
-                          name != "accum_t" or _holds(layer, layer.attributes[name].precision)))
+                          name != "accum_t" or int(layer.attributes[name].precision.integer) >= needed))
     variable = layer.get_output_variable()
     precision = variable.type.precision
     found.append(_row(precision, "input" if layer.class_name == "Input" else "result", common, int(variable.size()),
-                      _saturates(precision) or _holds(layer, precision)))
+                      layer.class_name == "Input" or _saturates(precision)
+                      or int(precision.integer) >= needed))
     return found
 
 
@@ -116,19 +117,6 @@ def _products(layer: Any) -> int:
 
 def _saturates(precision: Any) -> bool:
     return "SAT" in str(getattr(precision, "saturation_mode", "")).upper()
-
-
-def _holds(layer: Any, precision: Any) -> bool:
-    """False where the values that interval arithmetic finds exceed the type: they would wrap around."""
-    if layer.class_name == "Softmax":
-        return True  # hls4ml's tables: their inexactness is measured, not derived
-    passes: Any = importlib.import_module("hls4ml.model.optimizer.passes.bit_exact")
-    try:
-        signed, integer, _ = passes._produce_kif(layer)
-    except (NotImplementedError, AttributeError, KeyError, AssertionError, ValueError):
-        return True  # a step of which hls4ml keeps no more than the types; the emulation tells
-    needed = int(np.max(integer)) + int(np.max(signed))
-    return needed > 100 or int(precision.integer) >= needed
 
 
 def _warnings(rows: list[TensorType], options: Hls4mlOptions) -> list[str]:
@@ -152,4 +140,15 @@ def _warnings(rows: list[TensorType], options: Hls4mlOptions) -> list[str]:
         if row.tensor == "weight" and row.reuse_factor != options.of_layer(row.layer)[1]:
             found.append(f"Layer {where} gets a reuse factor of {row.reuse_factor}: hls4ml takes the nearest that"
                          " divides its products.")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found + _other_strategies(rows, options)))
+
+
+def _other_strategies(rows: list[TensorType], options: Hls4mlOptions) -> list[str]:
+    """What became of strategies that the backend does not have for some layers."""
+    layers: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        asked = options.of_layer(row.layer)[0]
+        if row.tensor == "weight" and row.strategy.lower() != asked.lower():
+            layers.setdefault((asked, row.strategy), []).append(repr(row.layer))
+    return [f"Written with the strategy {given} and not {asked}, which {options.backend} does not have for them:"
+            f" {', '.join(dict.fromkeys(names))}." for (asked, given), names in layers.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import numpy as np
 import pytest
 
 from core.errors import ExportError
+from core.events import Monitor
 from core.hls.hls4ml_flow import check, convert, hls4ml_mismatches
-from core.hls.hls4ml_options import Hls4mlOptions
-from core.quant import Recipe, quantize
+from core.hls.hls4ml_options import BACKENDS, Hls4mlOptions, parse_options
+from core.hls.hls4ml_precision import precision, precision_of
+from core.hls.hls4ml_project import Emulated, export_project, softmax_note
+from core.hls.network import logits_model
+from core.quant import Recipe, predict, quantize
 from core.quant.recipe import LayerRecipe
 from core.quant.samples import SAMPLES, events_for, sample
 
@@ -139,3 +144,132 @@ def test_settings_of_a_layer_go_before_those_for_all() -> None:
     assert options.of_layer("fc0") == ("Latency", 4)
     assert options.of_layer("fc1") == ("Resource", 8)
     assert options.of_layer("out") == ("Latency", 2)
+
+
+def test_settings_are_read_from_texts() -> None:
+    options = parse_options(["backend=Vivado", "io_type = io_stream", "reuse_factor=4", "reuse_factor.fc*=8",
+                             "strategy.out=Resource"])
+    assert (options.backend, options.io_type, options.reuse_factor) == ("Vivado", "io_stream", 4)
+    assert options.of_layer("fc2") == ("Latency", 8) and options.of_layer("out") == ("Resource", 4)
+
+
+@pytest.mark.parametrize("text", ["backend", "speed=9", "reuse_factor=two", "softmax.fc=keep", "reuse_factor=-1"])
+def test_texts_that_are_no_settings_are_refused(text: str) -> None:
+    with pytest.raises(ExportError) as caught:
+        parse_options([text])
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(("options", "says"), [
+    (Hls4mlOptions(backend="Quartus"), "Quartus backend has no form"),
+    (Hls4mlOptions(io_type="io_stream"), "io_stream")])
+def test_steps_without_a_form_are_refused_by_the_layers_name(options: Hls4mlOptions, says: str) -> None:
+    with pytest.raises(ExportError, match=rf"layer 'tested' moves values about.*{says}"):
+        convert(_of("GRU"), Path("never-written"), options=options)
+
+
+# -- precision -------------------------------------------------------------------------------------------------
+
+
+def _wide(units: int = 70, source: str = SOURCE) -> keras.Model:
+    inputs = keras.Input((70,), name="x")
+    hidden = L.Dense(units, name="fc")(inputs)
+    layers = {"fc": LayerRecipe(quantizers={"kernel": "quantized_bits(4,1,alpha=1)", "bias": WEIGHT})}
+    return quantize(keras.Model(inputs, L.Dense(2, name="out")(hidden)),
+                    Recipe(layers=layers | {"out": layers["fc"]}, input=source))
+
+
+def test_every_type_is_listed_and_holds_what_interval_arithmetic_finds() -> None:
+    model = _wide(3)
+    report = precision(model)
+    rows = {(row.layer, row.tensor): row for row in report.rows}
+    assert set(rows) == {("x", "input"), *((layer, tensor) for layer in ("fc", "out")
+                                           for tensor in ("accumulator", "weight", "bias", "result"))}
+    kernel = model.get_layer("fc").quantized_weights()["kernel"].astype(float)
+    most = np.abs(kernel).sum(0).max() * 2.0**3  # the input lies in [-8, 8)
+    row = rows["fc", "accumulator"]
+    assert 2.0 ** (row.integer - 2) <= most <= 2.0 ** (row.integer - 1) and row.fits
+    assert (rows["x", "input"].bits, rows["x", "input"].overflow) == (8, "SAT")
+    assert rows["fc", "weight"].values == rows["fc", "weight"].products == 210
+    assert not report.warnings and not Path("not-written").exists()
+
+
+@pytest.mark.parametrize(("model", "options", "says"), [
+    (_wide, Hls4mlOptions(), "'fc' has 4900 products side by side.*4096.*reuse factor of 2"),
+    (lambda: _wide(3, "quantized_bits(32,3,alpha=1)"), Hls4mlOptions(), "accumulator of layer 'fc' has [34][0-9] bits"),
+    (lambda: _wide(3), Hls4mlOptions(strategy="Resource", reuse_factor=17), "'fc' gets a reuse factor of"),
+    (lambda: _wide(3), Hls4mlOptions(backend="oneAPI"), "strategy resource and not Latency"),
+])
+def test_what_will_not_build_well_is_told_before(model: Any, options: Hls4mlOptions, says: str) -> None:
+    assert any(re.search(says, warning) for warning in precision(model(), options).warnings)
+
+
+def test_an_accumulator_too_narrow_for_its_sums_is_found() -> None:
+    graph = convert(_wide(3), Path("never-written"))
+    layer = graph.graph["fc"]
+    layer.attributes["accum_t"].precision.integer -= 4
+    found = precision_of(graph, Hls4mlOptions()).warnings
+    assert len(found) == 1 and "accumulator of layer 'fc'" in found[0] and "wraps around" in found[0]
+
+
+# -- whole projects --------------------------------------------------------------------------------------------
+
+
+def _classifier() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((4,), name="x")
+    out = L.Dense(3, name="out", bias_initializer="random_normal")(inputs)
+    return quantize(keras.Model(inputs, L.Activation("softmax", name="softmax")(out)),
+                    Recipe(layers={"out": LayerRecipe(quantizers={"kernel": WEIGHT, "bias": WEIGHT})}, input=SOURCE))
+
+
+def _exported(softmax: str, folder: Path) -> tuple[Emulated, np.ndarray, np.ndarray]:
+    model = _classifier()
+    events = events_for(model, 300)
+    logits = predict(logits_model(model)[0], events, "float64")
+    done = export_project(model, events, logits, folder, "xcvu9p-flgb2104-2L-e", 5.0,
+                          Hls4mlOptions(softmax=softmax, testbench_events=20), Monitor())
+    return done, events, logits
+
+
+def test_a_project_ends_in_the_largest_class_and_explains_itself(tmp_path: Path) -> None:
+    done, events, logits = _exported("argmax", tmp_path)
+    np.testing.assert_array_equal(done.found, done.expected)
+    assert (done.expected.argmax(-1) == logits.argmax(-1)).all() and (done.expected.sum(-1) == 1).all()
+    stored = np.loadtxt(tmp_path / "tb_data/tb_input_features.dat")
+    np.testing.assert_array_equal(stored, events[:20].astype(np.float64))
+    np.testing.assert_array_equal(np.loadtxt(tmp_path / "tb_data/tb_output_predictions.dat"), done.expected[:20])
+    text = (tmp_path / "README.md").read_text()
+    assert "0 of 900 values differ" in text and "vitis-run --mode hls --tcl build_prj.tcl" in text
+    assert "| out | Dense | accumulator |" in text
+    assert (tmp_path / "firmware/weights/w3.txt").exists() or list((tmp_path / "firmware/weights").glob("*.txt"))
+
+
+@pytest.mark.slow
+def test_a_softmax_that_is_kept_is_measured_and_what_is_before_it_is_exact(tmp_path: Path) -> None:
+    done, _, logits = _exported("keep", tmp_path)
+    np.testing.assert_array_equal(done.found, logits)
+    assert not done.project_is_exact
+    same = int(re.search(r"same class as Keras on (\d+)", done.note)[1])
+    assert 0 < same <= 300
+
+
+def test_the_note_on_a_softmax_counts_what_agrees() -> None:
+    wanted = np.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1]])
+    found = np.array([[0.4, 0.6], [0.25, 0.75], [0.8, 0.2]])
+    assert "on 2 (66.67 %)" in softmax_note(wanted, found) and "by up to 0.1 " in softmax_note(wanted, found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), [
+    ("Dense", Hls4mlOptions(strategy="distributed_arithmetic")),
+    ("Conv2D", Hls4mlOptions(strategy="distributed_arithmetic")),
+    ("Conv2D", Hls4mlOptions(strategy="distributed_arithmetic", io_type="io_stream")),
+    ("Conv2D", Hls4mlOptions(strategy="Resource", reuse_factor=2)),
+    ("Dense", Hls4mlOptions(strategy="Resource_unrolled", reuse_factor=2)),
+    *((name, Hls4mlOptions(backend=backend, io_type=io)) for name in ("Dense", "Conv2D")
+      for backend in ("Vivado", "VivadoAccelerator", "Quartus", "Catapult") for io in BACKENDS[backend].emulates),
+], ids=lambda value: value if isinstance(value, str) else f"{value.backend}-{value.io_type}-{value.strategy}")
+def test_every_strategy_and_backend_that_can_be_run_here_is_exact(name: str, options: Hls4mlOptions) -> None:
+    model = _of(name)
+    assert hls4ml_mismatches(model, events_for(model, 100), options) == 0
