@@ -78,12 +78,16 @@ def matrix_rate() -> float:
     return 10 * 2 * 1024**3 / (time.perf_counter() - start)
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    """CPU seconds that these processes have used."""
+def cpu_seconds() -> float:
+    """CPU seconds that the workers of this process have used."""
     total = 0.0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        if int(fields[1]) == os.getpid():
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return total
 
 
@@ -104,15 +108,14 @@ def ours(path: Path, data: str, batch: int, epochs: int, candidates: int) -> tup
     with Pool(Setup(str(path), data, build_space(inspect_model(path), Recipe()), batch_size=batch)) as pool:
         space = pool.all("space", [()] * pool.workers, Monitor())[0]
         facts = pool.all("facts", [()], Monitor())[0]
-        pids = [process.pid for process in (pool._executor._processes or {}).values()]
         for run in range(RUNS + 1):
             if run == 1:
-                used = cpu_seconds(pids)
+                used = cpu_seconds()
             points = [{c.key: int(random.integers(len(c.options))) for c in space.choices} for _ in range(candidates)]
             start = time.perf_counter()
             pool.all("train", [(space.decode(point), 0, epochs, None, None) for point in points], Monitor())
             rates.append(candidates * epochs / (time.perf_counter() - start))
-        used = (cpu_seconds(pids) - used) / (RUNS * candidates * epochs)
+        used = (cpu_seconds() - used) / (RUNS * candidates * epochs)
     return rates[1:], used, facts  # the first run still traces what scores and settles
 
 
