@@ -221,6 +221,23 @@ def test_that_symmetric_is_zero_or_one():
             parse(text)
 
 
+def test_that_counts_without_measure_and_short_rows_of_tools_are_refused(tmp_path):
+    from core.errors import ToolFailedError
+    from core.hls.reports_other import smarthls
+    from core.hls.yosys import read_stat
+    from tests.core.hls.report_texts import SMARTHLS
+
+    path = tmp_path / "report"
+    path.write_text('{"design": {"num_cells_by_type": {"LUT2": 1e999}}}')
+    with pytest.raises(ToolFailedError, match="cannot be read"):
+        read_stat(path)
+    start = SMARTHLS.index("2. Timing Result")
+    end = SMARTHLS.index("3. Resource Usage")
+    cut = "".join("|".join(line.split("|")[:3]) + "\n" for line in SMARTHLS[start:end].splitlines())
+    path.write_text(SMARTHLS[:start] + cut + SMARTHLS[end:])
+    assert "clock_ns" not in smarthls(path)
+
+
 def test_that_no_program_is_started_through_a_shell():
     import ast
 
