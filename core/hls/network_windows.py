@@ -94,11 +94,13 @@ def _separable(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> 
 def _linear(layer: Any, inbound: tuple[str, ...], shape: tuple[int, ...]) -> list[Node]:
     weights = exact_weights(layer)
     double = in_double(keras.Model(layer.input, layer.output)).layers[-1]
-    bare = type(double).from_config({**double.get_config(), "activation": None, "quantizers": {
-        p: str(q) for p, q in double.quantizers.items() if p != "output"}})
+    kept = [p for p in double.quantizers if p not in ("output", "bias")]  # a bias of 0 may not stay 0 in a quantizer
+    bare = type(double).from_config({**double.get_config(), "activation": None,
+                                     "quantizers": {p: str(double.quantizers[p]) for p in kept},
+                                     "widths": {p: g for p, g in double.widths.items() if p in kept}})
     bare.build(layer.input.shape)
-    bare.set_weights([w if name != "bias" else np.zeros_like(w)
-                      for name, w in zip((v.name for v in layer.weights), layer.get_weights(), strict=True)])
+    values = {variable.name: value for variable, value in zip(layer.weights, layer.get_weights(), strict=True)}
+    bare.set_weights([np.zeros_like(values[v.name]) if v.name == "bias" else values[v.name] for v in bare.weights])
     matrix = geometry.matrix_of(lambda x: bare(x, training=False), _in_shape(layer))
     held = {"kernel": matrix}
     if "bias" in weights:

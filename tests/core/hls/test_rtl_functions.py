@@ -103,6 +103,11 @@ def test_outputs_without_an_exact_form_are_refused_with_the_reason(text: str, sa
     assert "tested" in str(caught.value) and caught.value.remedy
 
 
+@pytest.mark.parametrize("name", ["EinsumDense", "Conv1DTranspose", "Conv2DTranspose"])
+def test_a_bias_whose_quantizer_has_no_zero_is_added_once(name: str) -> None:
+    assert mismatches(quantized(name, {"kernel": "binary(alpha=1)", "bias": "binary(alpha=1)"}), 16) == 0
+
+
 @pytest.mark.parametrize("kind", ["quantized_relu", "quantized_bits"])
 def test_an_adaptive_activation_is_exact_in_the_range_it_has_learned(kind: str) -> None:
     inputs = keras.Input((4,), name="x")
