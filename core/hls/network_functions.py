@@ -146,10 +146,14 @@ def double_values(chosen: Quantizer, values: np.ndarray) -> np.ndarray:
 
 
 def check_deterministic(layer: Any, chosen: Quantizer) -> None:
-    """Raise ExportError for a quantizer whose values depend on more than the one value it is given."""
+    """Raise ExportError for a quantizer whose values depend on more than the one it is given, or have no last bit."""
     if chosen.spec.kind == "bernoulli":
         raise ExportError(f"the quantizer {chosen} of layer {layer.name!r} is random at inference",
                           remedy="Use binary in its place")
+    if chosen.spec.kind == "quantized_ulaw":
+        raise ExportError(f"the quantizer {chosen} of layer {layer.name!r} has no exact fixed-point form",
+                          "its values are logarithms",
+                          "Use quantized_bits with alpha=1, quantized_relu, quantized_tanh or quantized_sigmoid")
     if isinstance(chosen.spec.get("alpha"), str):
         raise ExportError(f"the quantizer {chosen} of layer {layer.name!r} scales by the data of each batch",
                           remedy="Use alpha=1 for what is no weight")
