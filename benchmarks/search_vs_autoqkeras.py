@@ -170,8 +170,8 @@ def our_rates() -> tuple[dict[str, float], Point]:
     for batch in (1024, 512):
         setup = Setup(str(MODEL), "jets", build_space(inspect_model(MODEL), Recipe()), batch_size=batch)
         with Pool(setup) as pool:
+            facts = pool.ready(Monitor())[0]
             space = pool.all("space", [()] * pool.workers, Monitor())[0]
-            facts = pool.all("facts", [()], Monitor())[0]
             points = [{c.key: int(random.integers(len(c.options))) for c in space.choices} for _ in range(RECIPES)]
             tasks = [(space.decode(point), 0, EPOCHS, None, None) for point in points]
             start = time.perf_counter()

@@ -96,7 +96,9 @@ class Pool:
         self._setup = setup
         self.memory = memory
         self.workers = fitting(workers or _cores(), memory, WORKER_BYTES + COPIES * events_bytes)
-        self._lanes = [_Lane(self._started(way)) for way, _ in zip(itertools.cycle(self._ways()), range(self.workers))]
+        ways = self._ways()
+        self._agreed = len(ways) == 1
+        self._lanes = [_Lane(self._started(way)) for way, _ in zip(itertools.cycle(ways), range(self.workers))]
         self._lost = 0
 
     def _ways(self) -> tuple[str, ...]:
@@ -149,6 +151,8 @@ class Pool:
             Cancelled: the user stops the job, and `patient` is False.
             WorkerDiedError: workers die again and again.
         """
+        if not self._agreed:
+            self.ready(monitor)
         waiting, running = iter(tasks), dict[Future[Any], tuple[Any, tuple[Any, ...]]]()
         while True:
             if monitor.stopping and not patient:
@@ -231,6 +235,7 @@ class Pool:
 
         A worker that tried another compiles this one before its next call, while others go on.
         """
+        self._agreed = True
         timings = {way: seconds for fact in facts for way, seconds in fact.get("timings", {}).items()}
         if not timings:
             return
