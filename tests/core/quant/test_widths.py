@@ -139,7 +139,8 @@ def _value(default: object) -> st.SearchStrategy[object]:
 def specs(draw: st.DrawFn) -> QuantizerSpec:
     kind = draw(st.sampled_from(sorted(KINDS)))
     names = draw(st.lists(st.sampled_from(sorted(KINDS[kind])), unique=True, max_size=4))
-    arguments = {name: draw(_value(KINDS[kind][name])) for name in names if name not in ("log2_rounding", "alpha")}
+    arguments = {name: draw(st.sampled_from((0, 1)) if name == "symmetric" else _value(KINDS[kind][name]))
+                 for name in names if name not in ("log2_rounding", "alpha")}
     return QuantizerSpec(kind, arguments)
 
 
