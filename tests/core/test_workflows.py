@@ -136,6 +136,7 @@ def test_sparsity_counts_without_training_too(project, data):
     assert sparse < plain - 0.02
 
 
+@pytest.mark.slow
 def test_search_for_real_and_again_from_the_same_seed(project, tmp_path, data):
     request = requests.Search(project=str(project.folder), trials=3, epochs=1, seed=1, method="nsga2")
     assert workflows.run(request) == [f"c{n:04d}" for n in range(1, 4)]

@@ -53,6 +53,7 @@ def _branches(kinds: list[str]) -> keras.Model:
     return quantize(keras.Model(inputs, L.Concatenate(name="all")(ends)), Recipe(layers=layers, input=SOURCE))
 
 
+@pytest.mark.slow
 def test_every_output_kind_is_exact_in_cpp() -> None:
     model = _branches(KINDS)
     assert hls4ml_mismatches(model, events_for(model, 400) * 2) == 0
