@@ -107,6 +107,7 @@ def ours(path: Path, data: str, batch: int, epochs: int, candidates: int) -> tup
     random, rates, used = np.random.default_rng(0), [], 0.0
     with Pool(Setup(str(path), data, build_space(inspect_model(path), Recipe()), batch_size=batch)) as pool:
         facts = pool.ready(Monitor())[0]
+        pool.settle()
         space = pool.all("space", [()] * pool.workers, Monitor())[0]
         for run in range(RUNS + 1):
             if run == 1:

@@ -174,6 +174,8 @@ def our_rates() -> tuple[dict[str, float], Point]:
             space = pool.all("space", [()] * pool.workers, Monitor())[0]
             points = [{c.key: int(random.integers(len(c.options))) for c in space.choices} for _ in range(RECIPES)]
             tasks = [(space.decode(point), 0, EPOCHS, None, None) for point in points]
+            pool.settle()
+            pool.all("train", tasks[:2 * CORES], Monitor())  # what scores is traced once
             start = time.perf_counter()
             pool.all("train", tasks, Monitor())
             found[f"batch {batch}"] = RECIPES * EPOCHS / (time.perf_counter() - start)

@@ -247,6 +247,10 @@ class Pool:
                 lane.preparing = lane.executor.submit(_call, "use", (best,))
             fact |= {"way": best, "timings": timings}
 
+    def settle(self) -> None:
+        """Wait until every worker has compiled the way agreed on; a measurement of speed does, a search need not."""
+        wait([lane.preparing for lane in self._lanes])
+
     @property
     def processes(self) -> list[int]:
         """Ids of the workers that were started."""
