@@ -221,12 +221,16 @@ def write_rtl(network: Network, directory: Path, part: str, clock_ns: float, opt
     """Trace, pipeline to the clock and write RTL, constraints and Vivado scripts into `directory`.
 
     Raises:
-        ExportError: a node cannot be traced, or an option is out of range.
+        ExportError: a node cannot be traced, an option is out of range, or all outputs are 0 whatever goes in.
         ToolMissingError: alkaid is not installed.
     """
     options = options or RtlOptions()
     options.check()
     logic = trace_network(network, options)
+    if not any(sum(_kif_of(interval)) > 0 for interval in logic.out_qint):
+        raise ExportError("the network gives 0 for every event, so that there is nothing to make firmware of",
+                          "its quantizers round the weights of a layer to 0",
+                          "Give that layer more bits, or train the recipe")
     twin = None
     if options.language == "vhdl":
         twin = _written(logic, directory / TWIN, part, clock_ns, msgspec.structs.replace(options, language="verilog"))
@@ -238,8 +242,9 @@ def _written(logic: Any, directory: Path, part: str, clock_ns: float, options: R
     _, rtl_model = _library()
     pipeline: dict[str, Any] = {"n_stages": options.stages} if options.stages else {
         "latency_cutoff": options.cutoff_ns(clock_ns)}
-    for old in (directory / "src").glob("logic*.v*"):
-        old.unlink()  # an earlier export may have had more stages
+    for pattern in ("logic*.v*", f"{TOP}*.v*"):
+        for old in (directory / "src").glob(pattern):
+            old.unlink()  # an earlier export may have had more stages, or another language
     with _sound_passes():
         model = rtl_model.RTLModel(logic, directory, prj_name=TOP, flavor=options.language, clock_period=clock_ns,
                                    part_name=part, ternary_fuse=options.ternary_adders, **pipeline)

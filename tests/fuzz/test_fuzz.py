@@ -27,9 +27,10 @@ FEW = (".keras with a hostile description", "dataset .npz, headers that lie", "p
 
 @pytest.mark.parametrize("name", FEW)
 def test_that_a_few_hostile_inputs_are_refused_or_read(name):
-    tally = driver.fuzz(targets.BY_NAME[name], "mutation", 40, "test")
-    assert tally.findings == [] and tally.inputs == 40 == tally.refused + tally.accepted
-    assert tally.refused > 0
+    count = 120  # most damage to a project is to one candidate's files: that one is left out, the project opens
+    tally = driver.fuzz(targets.BY_NAME[name], "mutation", count, "test")
+    assert tally.findings == [] and tally.inputs == count == tally.refused + tally.accepted
+    assert tally.refused > 5
 
 
 def misbehaves(data, folder):

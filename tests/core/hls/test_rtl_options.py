@@ -21,7 +21,8 @@ from core.hls.export import ExportOptions, export
 from core.hls.network import read_network
 from core.hls.rtl_alkaid import Rtl, write_rtl
 from core.hls.rtl_options import RtlOptions, parse_options
-from core.quant import Recipe, quantize
+from core.model_io import describe_model
+from core.quant import Recipe, quantize, uniform
 from core.quant.recipe import LayerRecipe
 from core.quant.samples import events_for
 
@@ -139,3 +140,20 @@ def test_where_alkaid_has_no_wheel_one_sentence_says_so_and_the_other_flow_works
 
 def _without_alkaid(find: Any) -> Any:
     return lambda name, *args: None if name == "alkaid" else find(name, *args)
+
+
+def test_a_network_that_gives_nothing_but_0_is_one_sentence(tmp_path: Path) -> None:
+    inputs = keras.Input((4,), name="x")
+    plain = keras.Model(inputs, keras.layers.Dense(3, name="out")(inputs))
+    plain.get_layer("out").set_weights([np.full((4, 3), 1e-3, np.float32), np.zeros(3, np.float32)])
+    none = quantize(plain, uniform(describe_model(plain), 4, input_quantizer="quantized_bits(8,0,alpha=1)"))
+    with pytest.raises(ExportError, match="gives 0 for every event"):
+        write_rtl(read_network(none), tmp_path, PART, 5.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_verilog_of_an_earlier_export_does_not_stay_beside_vhdl(model: keras.Model, tmp_path: Path) -> None:
+    written(model, tmp_path)
+    assert list((tmp_path / "src").glob("*.v"))
+    written(model, tmp_path, language="vhdl")
+    assert list((tmp_path / "src").glob("*.vhd")) and not list((tmp_path / "src").glob("*.v"))
