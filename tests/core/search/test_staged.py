@@ -56,7 +56,7 @@ class InThisProcess(Pool):
     """Makes the workers' calls here, at once: the same functions without other processes."""
 
     def __init__(self, setup, workers=0, memory=0, events_bytes=0):
-        self.workers, self._setup, self._lost = workers or 1, setup, 0
+        self.workers, self._setup, self._lost, self._agreed = workers or 1, setup, 0, True
         if pool._trainer is None or pool._trainer.asked_for != setup.space:
             pool._setup, pool._trainer = setup, None
             pool._ready().asked_for = setup.space
