@@ -38,7 +38,7 @@ Hls4ml = Annotated[list[str] | None, typer.Option(
 Rtl = Annotated[list[str] | None, typer.Option(
     "--rtl", help="A setting of the RTL flow: language=vhdl, ternary_adders=no, depth_limit=4, stage_ns=3.5, stages=8"
                   " or fast_solver=yes; repeat.")]
-Events = Annotated[int, typer.Option(help="Test events for the bit-exactness check.")]
+Events = Annotated[int, typer.Option(help="Test events for the bit-exactness check; 0: all.")]
 #: below the help of `search`
 METHOD_LINES = "Methods:\n\n" + "\n\n".join(f"{key}: {method.summary}." for key, method in METHODS.items())
 
@@ -259,10 +259,11 @@ def study(project: ProjectFolder,
 @cli.command()
 def export(project: ProjectFolder, candidate: CandidateId,
            flow: Annotated[str, typer.Option(help="hls4ml, rtl or both.")] = "both",
-           part: Part = "xcvu9p-flgb2104-2L-e", clock: Clock = 5.0, events: Events = 2000,
+           part: Part = "xcvu9p-flgb2104-2L-e", clock: Clock = 5.0, events: Events = requests.EVENTS,
            synthesize: Annotated[bool, typer.Option(help="Synthesize too.")] = False, hls4ml: Hls4ml = None,
            rtl: Rtl = None, dry_run: Annotated[bool, typer.Option(
-               "--dry-run", help="Write nothing: list the type of every tensor of the hls4ml flow.")] = False,
+               "--dry-run", help="Write nothing: say what the export would meet (tools, part, memory, precision).")
+           ] = False,
            as_script: Annotated[Path | None, typer.Option(
                help="Write no firmware, but this Python script, which makes the candidate again.")] = None,
            json: Json = False) -> None:
@@ -270,10 +271,11 @@ def export(project: ProjectFolder, candidate: CandidateId,
     if as_script is not None:
         cli_firmware.write_script(project, candidate, as_script, json)
         return
+    asked = _export_request(project, candidate, flow, part, clock, events, synthesize, hls4ml, rtl)
     if dry_run:
-        precision(project, candidate, part, clock, hls4ml, json)
-        return
-    _export(project, candidate, flow, part, clock, events, synthesize, json, hls4ml, rtl)
+        cli_firmware.preflight(asked, json)
+    else:
+        cli_firmware.export_candidate(asked, json)
 
 
 @cli.command()
@@ -288,18 +290,13 @@ def precision(project: ProjectFolder, candidate: CandidateId, part: Part = "xcvu
         out.result(report, lambda: console.precision_table(report))
 
 
-def _export(project: Path, candidate: str, flow: str, part: str, clock: float, events: int, synthesize: bool,
-            json: bool, hls4ml: list[str] | None = None, rtl: list[str] | None = None) -> None:
-    with console.output(json) as out:
-        from core.hls import rtl_options
-        from core.hls.hls4ml_options import parse_options
+def _export_request(project: Path, candidate: str, flow: str, part: str, clock: float, events: int, synthesize: bool,
+                    hls4ml: list[str] | None, rtl: list[str] | None) -> requests.Export:
+    from core.hls import hls4ml_options, rtl_options
 
-        report = console.run(requests.Export(project=str(project), candidate_id=candidate, flow=flow, part=part,
-                                             clock_ns=clock, events=events, synthesize=synthesize,
-                                             hls4ml=parse_options(hls4ml or []),
-                                             rtl=rtl_options.parse_options(rtl or [])), out)
-        out.result(report, lambda: console.export_table(report))
-        console.refuse_mismatches(report)
+    return requests.Export(project=str(project), candidate_id=candidate, flow=flow, part=part, clock_ns=clock,
+                           events=events, synthesize=synthesize, hls4ml=hls4ml_options.parse_options(hls4ml or []),
+                           rtl=rtl_options.parse_options(rtl or []))
 
 
 @cli.command()
@@ -307,7 +304,7 @@ def demo(headless: Annotated[bool, typer.Option("--headless", help="Do the whole
          out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-out"),
          budget: Annotated[float, typer.Option(help="Seconds for the search.")] = 60.0,
          epochs: Annotated[int, typer.Option(help="Training epochs for each candidate.")] = 3,
-         events: Events = 2000, seed: Seed = 0, json: Json = False) -> None:
+         events: Events = requests.EVENTS, seed: Seed = 0, json: Json = False) -> None:
     """The main job on the bundled jet tagger: search, choose, export, prove, synthesize."""
     if not headless:
         _open_window(demo=True)

@@ -24,7 +24,7 @@ def synthesize(
     flow: Annotated[str, typer.Option(help="rtl, hls4ml or both; what the tool works on by default.")] = "",
     part: Annotated[str, typer.Option(help="The FPGA part.")] = "xcvu9p-flgb2104-2L-e",
     clock: Annotated[float, typer.Option("--clock", help="Clock period in ns.")] = 5.0,
-    events: Annotated[int, typer.Option(help="Test events for the bit-exactness check.")] = 2000,
+    events: Annotated[int, typer.Option(help="Test events for the bit-exactness check; 0: all.")] = requests.EVENTS,
     hls4ml: Annotated[list[str] | None, typer.Option(
         "--hls4ml", help="A setting of the hls4ml flow, such as reuse_factor=4; repeat.")] = None,
     rtl: Annotated[list[str] | None, typer.Option(
@@ -71,6 +71,26 @@ def write_script(project: Path, candidate: str, path: Path, json: bool) -> None:
     with console.output(json) as out:
         written = console.run(requests.WriteScript(project=str(project), candidate_id=candidate, path=str(path)), out)
         out.result({"script": written}, lambda: f"python {written}")
+
+
+def export_candidate(request: requests.Export, json: bool) -> None:
+    """`quantiscope export`; exit code 1 where a value differs."""
+    with console.output(json) as out:
+        report = console.run(request, out)
+        out.result(report, lambda: console.export_table(report))
+        console.refuse_mismatches(report)
+
+
+def preflight(request: requests.Export, json: bool) -> None:
+    """`quantiscope export --dry-run`: what the export would meet; exit code 1 where it cannot be made."""
+    from core.hls.preflight import FAIL, worst
+
+    with console.output(json) as out:
+        found = console.run(requests.Preflight(export=request), out)
+        out.result(found, lambda: console.table(("", "about", "found", "what to do"), [
+            (one.state, one.subject, one.what, one.remedy) for one in found]))
+    if worst(found) == FAIL:
+        raise typer.Exit(1)
 
 
 def register(cli: typer.Typer) -> None:

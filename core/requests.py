@@ -15,6 +15,9 @@ from core.hls.rtl_options import RtlOptions
 from core.hls.synthesis_options import SynthesisOptions
 from core.quant.recipe import Recipe
 
+#: test events that firmware is proved on, where so many are there; 0 in a request means all of them
+EVENTS = 10_000
+
 
 class WarmUp(msgspec.Struct, frozen=True, tag=True):
     """Import TensorFlow and load a model and its data, so that the next job starts at once."""
@@ -110,7 +113,8 @@ class Export(msgspec.Struct, frozen=True, tag=True):
     """Generate, prove and (if asked) synthesize one candidate. Result: ExportReport.
 
     `flow`: "hls4ml" (C++ project for Vitis, checked by g++ emulation), "rtl" (alkaid, Verilator, Yosys)
-    or "both" (RTL synthesized, both checked). `rtl` and `hls4ml` are the settings of the flows.
+    or "both" (RTL synthesized, both checked). `rtl` and `hls4ml` are the settings of the flows. It is proved on the
+    first `events` test events, or on as many as there are; 0 is all.
     """
 
     project: str
@@ -118,10 +122,19 @@ class Export(msgspec.Struct, frozen=True, tag=True):
     flow: str = "both"
     part: str = "xcvu9p-flgb2104-2L-e"
     clock_ns: float = 5.0
-    events: int = 2000
+    events: int = EVENTS
     synthesize: bool = True
     rtl: RtlOptions = RtlOptions()
     hls4ml: Hls4mlOptions = Hls4mlOptions()
+
+
+class Preflight(msgspec.Struct, frozen=True, tag=True):
+    """What an export would meet, without making it: tools, part, memory, unrolling, precision.
+
+    Result: list of core.hls.preflight.Finding.
+    """
+
+    export: Export
 
 
 class Synthesize(msgspec.Struct, frozen=True, tag=True):
@@ -136,7 +149,7 @@ class Synthesize(msgspec.Struct, frozen=True, tag=True):
     flow: str = ""
     part: str = "xcvu9p-flgb2104-2L-e"
     clock_ns: float = 5.0
-    events: int = 2000
+    events: int = EVENTS
     rtl: RtlOptions = RtlOptions()
     hls4ml: Hls4mlOptions = Hls4mlOptions()
     options: SynthesisOptions = SynthesisOptions()
@@ -209,5 +222,5 @@ class Verify(msgspec.Struct, frozen=True, tag=True):
     front: bool = False
 
 
-Request = WarmUp | Evaluate | Train | Search | Export | Synthesize | WriteScript | ListPrecision \
+Request = WarmUp | Evaluate | Train | Search | Export | Synthesize | WriteScript | ListPrecision | Preflight \
     | MeasureSensitivity | RecordValues | Calibrate | Verify

@@ -30,6 +30,7 @@ from core.versions import versions
 if TYPE_CHECKING:
 
     from core.hls.hls4ml_precision import PrecisionReport
+    from core.hls.preflight import Finding
     from core.quant.training import TrainOptions
     from core.verify import Verification
 
@@ -168,8 +169,9 @@ def _checkpoint_of(request: requests.Train, project: Project) -> Path:
 def _search(request: requests.Search, monitor: Monitor) -> list[str]:
     with Project.open(request.project) as project:
         from core.search.engine import check_request, memory_of, run_pooled, run_search, setup_of
-        from core.search.pool import fits, single, trainer_for
         from core.search.samplers import GRADIENT, STAGED
+        from core.search.worker import trainer_for
+        from core.search.workers import fits, single
 
         check_request(request, project)  # refuse before loading TensorFlow
         monitor.stage("load")
@@ -223,7 +225,28 @@ def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
                                 events=request.events, synthesize=request.synthesize, rtl=request.rtl,
                                 hls4ml=request.hls4ml)
         directory = project.prepared_export(candidate.id, request.flow)
-        return export(model, dataset.x_test[: request.events], options, directory, monitor, candidate.id)
+        return export(model, dataset.x_test, options, directory, monitor, candidate.id)
+
+
+def _preflight(request: requests.Preflight, monitor: Monitor) -> list[Finding]:
+    from core.hls.preflight import FAIL, preflight, worst
+
+    asked = request.export
+    with Project.open(asked.project) as project:
+        candidate = project.candidate(asked.candidate_id)
+        folder = project.export_directory(candidate.id, asked.flow)
+        first = preflight(asked, folder=folder)
+        if worst(first) == FAIL:
+            return first
+        monitor.stage("load")
+        project.check_sources()
+        dataset = checked(project.model_path, project.data_reference)[1]
+        bring_in_tensorflow()
+        from core.quant import quantize, weights
+
+        model = quantize(model_of(project.model_path), candidate.recipe)
+        weights.load_weights(model, project.weights_path(candidate.id))
+        return preflight(asked, model, len(dataset.x_test), folder)
 
 
 def _list_precision(request: requests.ListPrecision, monitor: Monitor) -> PrecisionReport:
@@ -258,6 +281,7 @@ _JOBS: dict[type, Callable[[Any, Monitor], Any]] = {
     requests.Search: _search,
     requests.Export: _export,
     requests.ListPrecision: _list_precision,
+    requests.Preflight: _preflight,
     requests.Synthesize: firmware.synthesize_candidate,
     requests.WriteScript: firmware.write_script,
     requests.Verify: _verify,

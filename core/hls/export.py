@@ -21,6 +21,7 @@ from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.manifest import HlsProject, Manifest, RtlProject, settings
 from core.hls.network import Network, logits_model, read_network
 from core.hls.parts import Part, find_part
+from core.hls.preflight import NEEDED
 from core.hls.report import Exactness, ExportReport, FlowCheck, SynthesisReport
 from core.hls.rtl_limits import refuse_too_large
 from core.hls.rtl_options import RtlOptions
@@ -28,6 +29,7 @@ from core.hls.tools import find_tool, require
 from core.quant import evaluation
 from core.quant.layers import QInput
 from core.quant.recipe import OUTPUT
+from core.requests import EVENTS
 
 FLOWS = {"hls4ml": ("c++",), "rtl": ("rtl",), "both": ("c++", "rtl")}
 HLS_FOLDER, RTL_FOLDER = "hls4ml", "rtl"
@@ -35,12 +37,15 @@ HLS_FOLDER, RTL_FOLDER = "hls4ml", "rtl"
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export: `flow` is "hls4ml", "rtl" or "both"; clock in ns; `events` to prove it on; settings by flow."""
+    """What to export: `flow` is "hls4ml", "rtl" or "both"; clock in ns; settings by flow.
+
+    It is proved on the first `events` events, or on as many as there are; 0 is all.
+    """
 
     flow: str = "both"
     part: str = "xcvu9p-flgb2104-2L-e"
     clock_ns: float = 5.0
-    events: int = 2000
+    events: int = EVENTS
     synthesize: bool = True
     rtl: RtlOptions = field(default_factory=RtlOptions)
     hls4ml: Hls4mlOptions = field(default_factory=Hls4mlOptions)
@@ -52,7 +57,7 @@ def export(model: keras.Model, x: np.ndarray, options: ExportOptions, directory:
 
     Args:
         model: from `core.quant.quantize`, with its weights.
-        x: (events, ...) unquantized inputs; the first `options.events` are used.
+        x: (events, ...) unquantized inputs, of which `options.events` are used.
         directory: where it goes; report.json, exactness.json and README.md are written last.
 
     A flow with mismatches is reported, never hidden; synthesis is of the RTL.
@@ -70,7 +75,7 @@ def export(model: keras.Model, x: np.ndarray, options: ExportOptions, directory:
         refuse_too_large(network, part)
     if "c++" in flows:
         hls4ml_flow.check(model, options.hls4ml)
-    events = x[: options.events]
+    events = x[: options.events or None]
     if not len(events):
         raise ExportError("there are no events to prove the export on", remedy="Give at least one event")
     directory.mkdir(parents=True, exist_ok=True)
@@ -93,11 +98,12 @@ def _flows(options: ExportOptions) -> tuple[str, ...]:
         raise ExportError(f"unknown export flow {options.flow!r}", remedy=f"Use one of: {', '.join(FLOWS)}") from None
     if not 0.5 <= options.clock_ns <= 1000:
         raise ExportError(f"a clock period of {options.clock_ns} ns is out of range", remedy="Give 0.5 to 1000 ns")
-    needed = {"c++": ("hls4ml", "g++"), "rtl": ("alkaid", "verilator", "perl", "g++", "make")}
     for flow in flows:
-        require(*needed[flow])
+        require(*NEEDED["hls4ml" if flow == "c++" else flow])
     if options.synthesize and "rtl" in flows:
         require("yosys")
+    if options.events < 0:
+        raise ExportError(f"{options.events} events are out of range", remedy="Give 0 for all, or how many")
     options.rtl.check()
     return flows
 

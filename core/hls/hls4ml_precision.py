@@ -132,8 +132,7 @@ def _warnings(rows: list[TensorType], options: Hls4mlOptions) -> list[str]:
                          " before it.")
         if row.tensor == "table" and row.values > TABLE_LIMIT:
             found.append(f"Layer {where} looks values up in a table of {row.values}: give its input fewer bits.")
-        factors = row.products / max(row.reuse_factor, 1)
-        if row.tensor == "weight" and factors > UNROLL_LIMIT and row.strategy.lower() in ("", *_UNROLLED):
+        if unrolled(row) > UNROLL_LIMIT:
             found.append(f"Layer {where} has {row.products} products side by side, and Vitis HLS unrolls"
                          f" {UNROLL_LIMIT} at most: use the strategy Resource, or a reuse factor of"
                          f" {int(np.ceil(row.products / UNROLL_LIMIT))} or more.")
@@ -141,6 +140,13 @@ def _warnings(rows: list[TensorType], options: Hls4mlOptions) -> list[str]:
             found.append(f"Layer {where} gets a reuse factor of {row.reuse_factor}: hls4ml takes the nearest that"
                          " divides its products.")
     return list(dict.fromkeys(found + _other_strategies(rows, options)))
+
+
+def unrolled(row: TensorType) -> float:
+    """Products that stand side by side for a row of weights; 0 for other rows and for strategies that unroll none."""
+    if row.tensor != "weight" or row.strategy.lower() not in ("", *_UNROLLED):
+        return 0.0
+    return row.products / max(row.reuse_factor, 1)
 
 
 def _other_strategies(rows: list[TensorType], options: Hls4mlOptions) -> list[str]:
