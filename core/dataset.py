@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import resources
-from core.dataset_files import ANOMALY_TASKS, RawData, read_file
+from core.arrays import Arrays, Several, each, joined, named_parts, parts_of, shapes_of
+from core.dataset_files import ANOMALY_TASKS, Head, RawData, read_file
+from core.dataset_fit import check_fits, shape_text
 from core.errors import DatasetError
-from core.model_info import ModelInfo
 from resources.families import FAMILIES
 
 #: names a user may give instead of a path -> bundled file
 BUNDLED = {"jets": "data/jets.npz"}
 #: "family:NAME" gives the events of a model family that ships with Quantiscope
 FAMILY = "family:"
+PARTS = ("train", "val", "test")
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.25
 MIN_EVENTS = 20
@@ -45,25 +48,31 @@ class Dataset:
     - "reconstruction", "vae", "flow": int64 (events,), 0 for background and 1 and up for signal; models are
       trained on background alone. The target is the event itself, nothing outside a variational encoder, or
       a flow's velocity, and for a flow the last feature is the time at which it is judged.
+    - "several": an array for each of several outputs, what each is for is in `heads`, in the same order; each is
+      to be classified or a regression.
+
+    Features of several inputs and labels of several outputs are `core.arrays.Several`, by the names of the model's
+    layers; `check_fits` gives them the order of the model. `mean` and `scale` are then of each input too.
 
     `hash` is the SHA-256 of the unscaled features and labels; `provenance` says in words where the data come
     from and what was done to them.
     """
 
     name: str
-    x_train: Array = field(repr=False)
-    y_train: Labels = field(repr=False)
-    x_val: Array = field(repr=False)
-    y_val: Labels = field(repr=False)
-    x_test: Array = field(repr=False)
-    y_test: Labels = field(repr=False)
+    x_train: Arrays = field(repr=False)
+    y_train: Arrays = field(repr=False)
+    x_val: Arrays = field(repr=False)
+    y_val: Arrays = field(repr=False)
+    x_test: Arrays = field(repr=False)
+    y_test: Arrays = field(repr=False)
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
-    mean: Array = field(repr=False)
-    scale: Array = field(repr=False)
+    mean: Arrays = field(repr=False)
+    scale: Arrays = field(repr=False)
     provenance: str
     hash: str
     task: str = "classification"
+    heads: tuple[Head, ...] = ()
 
     @property
     def events(self) -> int:
@@ -72,8 +81,29 @@ class Dataset:
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
-        """Shape of one event."""
-        return tuple(self.x_test.shape[1:])
+        """Shape of one event; that of the first input where there are several."""
+        return shapes_of(self.x_test)[0]
+
+    @property
+    def several(self) -> bool:
+        """True where there are several inputs or outputs."""
+        return isinstance(self.x_test, Several) or isinstance(self.y_test, Several)
+
+    @property
+    def by_output(self) -> tuple[Dataset, ...]:
+        """This dataset, or one for each of several outputs with its labels, task and classes."""
+        if not self.heads:
+            return (self,)
+        return tuple(replace(self, task=head.task, class_names=head.class_names, heads=(), **{
+            f"y_{part}": getattr(self, f"y_{part}").part(head.name) for part in PARTS}) for head in self.heads)
+
+    def arranged(self, inputs: Sequence[str], outputs: Sequence[str]) -> Dataset:
+        """The arrays of several inputs and outputs in the order of these names, which are all of theirs."""
+        kept: dict[str, Any] = {"heads": tuple(sorted(self.heads, key=lambda head: list(outputs).index(head.name)))}
+        for name, value in ((one.name, getattr(self, one.name)) for one in fields(self)):
+            if isinstance(value, Several):
+                kept[name] = value.ordered(outputs if name.startswith("y_") else inputs)
+        return replace(self, **kept)
 
     def limited(self, events: int) -> Dataset:
         """The first events of each part, in the same shares, about `events` in all."""
@@ -81,7 +111,7 @@ class Dataset:
         if share >= 1:
             return self
         kept = {}
-        for part in ("train", "val", "test"):
+        for part in PARTS:
             count = max(1, round(len(getattr(self, f"y_{part}")) * share))
             kept[f"x_{part}"] = getattr(self, f"x_{part}")[:count]
             kept[f"y_{part}"] = getattr(self, f"y_{part}")[:count]
@@ -157,111 +187,83 @@ def family_dataset(name: str, events: int | None = None, seed: int = 42) -> Data
     )
 
 
-def check_fits(dataset: Dataset, info: ModelInfo) -> None:
-    """Raise DatasetError unless the events fit the model's one input and the labels its one output."""
-    if len(info.inputs) != 1 or len(info.outputs) != 1:
-        raise DatasetError(
-            f"the model {info.name!r} has {len(info.inputs)} inputs and {len(info.outputs)} outputs",
-            "a dataset here holds one array of features and one of labels",
-            "Choose a model with one input and one output",
-        )
-    entry, last = info.find(info.inputs[0]), info.find(info.outputs[0])
-    wanted = entry.output_shape if entry else ()
-    have = dataset.feature_shape
-    if not _agree(wanted, have):
-        raise DatasetError(
-            f"the dataset {dataset.name!r} has {_shape(have)} an event, the model {info.name!r} takes {_shape(wanted)}",
-            remedy="Choose the dataset the model was trained on, or a model made for these features",
-        )
-    _check_outputs(dataset, last.output_shape if last else (), info.name)
-
-
-def _check_outputs(dataset: Dataset, outputs: tuple[int | None, ...], model: str) -> None:
-    """Raise DatasetError unless outputs of that shape are what the task of the dataset asks for."""
-    labels, features = dataset.y_test.shape[1:], dataset.feature_shape
-    wanted: dict[str, tuple[tuple[int, ...], ...]] = {
-        "regression": (labels, (*labels, 1)) if not labels else (labels,),
-        "reconstruction": (features,), "flow": ((features[0] - 1,),),
-    }
-    if dataset.task == "classification":
-        _check_classes(dataset, outputs, model)
-    elif dataset.task == "vae" and not (len(outputs) == 1 and (outputs[0] or 0) % 2 == 0):
-        raise DatasetError(f"the model {model!r} gives {_shape(outputs, 'output')}, not means and log variances",
-                           remedy="Give the encoder one output that holds the means and then the log variances")
-    elif dataset.task in wanted and not any(_agree(outputs, shape) for shape in wanted[dataset.task]):
-        raise DatasetError(f"the task of the dataset {dataset.name!r} is {dataset.task}, which needs"
-                           f" {_shape(wanted[dataset.task][0], 'output')}, the model {model!r} gives"
-                           f" {_shape(outputs, 'output')}", remedy="Choose a model made for this task")
-
-
-def _check_classes(dataset: Dataset, outputs: tuple[int | None, ...], model: str) -> None:
-    labels = dataset.y_test.shape[1:]
-    per_class = _agree(outputs[:-1], labels) and len(outputs) > 0
-    if outputs and not per_class and not _agree(outputs, labels):
-        raise DatasetError(
-            f"the dataset {dataset.name!r} has {_shape(labels, 'label')} an event, the model {model!r} gives"
-            f" {_shape(outputs, 'output')}", remedy="Choose the dataset the model was trained on")
-    columns = (outputs[-1] or 0) if per_class else 1
-    classes = int(max(part.max() for part in (dataset.y_train, dataset.y_val, dataset.y_test) if len(part))) + 1
-    if columns and classes > max(columns, 2):  # one output scores the second of two classes
-        raise DatasetError(
-            f"the labels of {dataset.name!r} go up to {classes - 1}, the model {model!r} has {columns} outputs",
-            remedy="Labels must be 0 to outputs - 1: choose the dataset the model was trained on",
-        )
-
-
-def _agree(shape: tuple[int | None, ...], other: tuple[int, ...]) -> bool:
-    """True where two shapes are equal; None is any length."""
-    return len(shape) == len(other) and all(a is None or a == b for a, b in zip(shape, other, strict=True))
-
-
-def _shape(shape: tuple[int | None, ...], what: str = "feature") -> str:
-    if len(shape) < 2:
-        count = shape[0] if shape else 1
-        return f"{count} {what}{'' if count == 1 else 's'}"
-    return "values of shape (" + ", ".join("any" if side is None else str(side) for side in shape) + ")"
-
-
 def _check(raw: RawData, name: str) -> None:
-    parts = [(raw.x, raw.y), (raw.x_val, raw.y_val), (raw.x_test, raw.y_test)]
     total = 0
-    for x, y in parts:
+    for x, y in ((raw.x, raw.y), (raw.x_val, raw.y_val), (raw.x_test, raw.y_test)):
         if x is None or y is None:
             continue
         total += len(x)
         if len(x) != len(y):
             raise DatasetError(f"{name} has {len(x)} events but {len(y)} labels",
                                remedy="Give one label for each event")
-        if x.ndim < 2 or 0 in x.shape[1:]:
-            raise DatasetError(f"the features in {name} have shape {x.shape}", remedy="Give one row for each event")
-        if len(x) and not np.isfinite(x).all():
-            bad = int((~np.isfinite(x.reshape(len(x), -1))).any(axis=1).sum())
-            raise DatasetError(f"{name} holds NaN or infinite features in {bad} of {len(x)} events",
-                               remedy="Remove or fill these events")
-        if x.shape[1:] != raw.x.shape[1:]:
-            raise DatasetError(f"the parts of {name} differ in their features: {x.shape[1:]} and {raw.x.shape[1:]}",
-                               remedy="Give every part the same features")
-        if y.shape[1:] != raw.y.shape[1:]:
-            raise DatasetError(f"the parts of {name} differ in their labels: {y.shape[1:]} and {raw.y.shape[1:]}",
-                               remedy="Give every part the same labels")
-        if raw.task == "regression" and not np.isfinite(y).all():
-            raise DatasetError(f"{name} holds NaN or infinite targets", remedy="Remove or fill these events")
-        if raw.task == "regression" or not len(y):
-            continue
-        if y.min() < 0:
-            raise DatasetError(f"{name} has a label {int(y.min())}", remedy="Number the classes from 0")
-        if raw.class_names and y.max() >= len(raw.class_names):
-            raise DatasetError(f"{name} has a label {int(y.max())} but names {len(raw.class_names)} classes",
-                               remedy="Name every class, or none")
+        _check_same(x, raw.x, "features", name)
+        _check_same(y, raw.y, "labels", name)
+        for called, array in named_parts(x):
+            _check_features(array, _called(called, "X", name))
+        for (called, labels), head in zip(named_parts(y), raw.heads or [Head("", raw.task, raw.class_names)],
+                                          strict=True):
+            _check_labels(labels, head, _called(called, "y", name))
     if total < MIN_EVENTS:
         raise DatasetError(f"{name} has {total} events", f"at least {MIN_EVENTS} are needed to split and judge",
                            "Choose a larger file")
-    if raw.task in ANOMALY_TASKS and (raw.y.ndim != 1 or not (raw.y == 0).any()):
+    _check_anomalies(raw, name)
+    count = raw.x.shape[1] if not isinstance(raw.x, Several) and raw.x.ndim == 2 else 0
+    if raw.feature_names and len(raw.feature_names) != count:
+        have = f"{len(raw.x.parts)} arrays of features" if isinstance(raw.x, Several) else shape_text(raw.x.shape[1:])
+        raise DatasetError(f"{name} names {len(raw.feature_names)} features but has {have}",
+                           remedy="Name every feature, or none")
+
+
+def _called(array: str, what: str, file: str) -> str:
+    return f"{what}_{array} of {file}" if array else file
+
+
+def _check_same(part: Arrays, first: Arrays, what: str, name: str) -> None:
+    """Raise DatasetError where the arrays of a part are not those of the first part."""
+    told = [dict(named_parts(arrays)) for arrays in (part, first)]
+    if told[0].keys() != told[1].keys():
+        raise DatasetError(f"the parts of {name} differ in their {what}: {' '.join(told[0])} and {' '.join(told[1])}",
+                           remedy=f"Give every part the same {what}")
+    for mine, theirs in zip(shapes_of(part), shapes_of(first), strict=True):
+        if mine != theirs:
+            raise DatasetError(f"the parts of {name} differ in their {what}: {mine} and {theirs}",
+                               remedy=f"Give every part the same {what}")
+
+
+def _check_features(x: Array, name: str) -> None:
+    if x.ndim < 2 or 0 in x.shape[1:]:
+        raise DatasetError(f"the features in {name} have shape {x.shape}", remedy="Give one row for each event")
+    if len(x) and not np.isfinite(x).all():
+        bad = int((~np.isfinite(x.reshape(len(x), -1))).any(axis=1).sum())
+        raise DatasetError(f"{name} holds NaN or infinite features in {bad} of {len(x)} events",
+                           remedy="Remove or fill these events")
+
+
+def _check_labels(y: Labels, head: Head, name: str) -> None:
+    if head.task == "regression":
+        if not np.isfinite(y).all():
+            raise DatasetError(f"{name} holds NaN or infinite targets", remedy="Remove or fill these events")
+        return
+    if not len(y):
+        return
+    if y.min() < 0:
+        raise DatasetError(f"{name} has a label {int(y.min())}", remedy="Number the classes from 0")
+    if head.class_names and y.max() >= len(head.class_names):
+        raise DatasetError(f"{name} has a label {int(y.max())} but names {len(head.class_names)} classes",
+                           remedy="Name every class, or none")
+
+
+def _check_anomalies(raw: RawData, name: str) -> None:
+    """Raise DatasetError for a task without labels to learn that the arrays do not go with."""
+    task = next((head.task for head in raw.heads if head.task in ANOMALY_TASKS), raw.task)
+    if task not in ANOMALY_TASKS:
+        return
+    if raw.heads or isinstance(raw.x, Several):
+        raise DatasetError(f"the task of {name} is {task}, which takes one array of features and one of labels",
+                           remedy="Give several inputs or outputs the tasks classification or regression")
+    if raw.y.ndim != 1 or not (raw.y == 0).any():
         raise DatasetError(f"{name} has no background events to train on",
                            f"its task is {raw.task}, which learns from label 0", "Give one label for each event")
-    if raw.feature_names and (raw.x.ndim != 2 or len(raw.feature_names) != raw.x.shape[1]):
-        raise DatasetError(f"{name} names {len(raw.feature_names)} features but has {_shape(raw.x.shape[1:])}",
-                           remedy="Name every feature, or none")
 
 
 def _split(raw: RawData, name: str, seed: int) -> Dataset:
@@ -271,44 +273,61 @@ def _split(raw: RawData, name: str, seed: int) -> Dataset:
     rest = order[tests:]
     validation = int(len(rest) * VALIDATION_SHARE)
     test, train, val = order[:tests], rest[: len(rest) - validation], rest[len(rest) - validation:]
-    if raw.x.ndim == 2:
-        mean, scale = _standardization(raw.x[rest])
-        if raw.task == "flow":  # the time is no feature
-            mean[-1], scale[-1] = 0, 1
-        done = "features standardized"
-    else:
-        mean, scale = _identity(raw.x)
-        done = "features as in the file"
+    scalings = [_scaling(x, rest, raw.task) for x in parts_of(raw.x)]
+    mean, scale = (_like(raw.x, [found[number] for found in scalings]) for number in (0, 1))
 
-    def part(rows: NDArray[np.int64]) -> Array:
-        return np.ascontiguousarray((raw.x[rows] - mean) / scale, dtype=np.float32)
+    def part(rows: NDArray[np.int64]) -> Arrays:
+        return each(lambda x, m, s: np.ascontiguousarray((x[rows] - m) / s, dtype=np.float32), raw.x, mean, scale)
 
     return Dataset(
         name=name, x_train=part(train), y_train=raw.y[train], x_val=part(val), y_val=raw.y[val],
-        x_test=part(test), y_test=raw.y[test], mean=mean, scale=scale,
-        feature_names=_feature_names(raw), class_names=_class_names(raw, raw.y),
-        provenance=f"{raw.provenance or name}; split with seed {seed}; {done}",
-        hash=_hash(raw.x, raw.y), task=raw.task,
+        x_test=part(test), y_test=raw.y[test], mean=mean, scale=scale, feature_names=_feature_names(raw),
+        **_classes(raw, raw.y), hash=_hash(raw.x, raw.y), task=raw.task,
+        provenance=f"{raw.provenance or name}; split with seed {seed}; {_done(raw.x)}",
     )
 
 
 def _presplit(raw: RawData, name: str) -> Dataset:
-    assert raw.x_test is not None and raw.y_test is not None
+    assert raw.x_test is not None
     x_train, y_train, x_val, y_val = raw.x, raw.y, raw.x_val, raw.y_val
     if x_val is None or y_val is None:
         cut = len(x_train) - int(len(x_train) * VALIDATION_SHARE)
         x_train, x_val, y_train, y_val = x_train[:cut], x_train[cut:], y_train[:cut], y_train[cut:]
     if not len(x_train) or not len(x_val) or not len(raw.x_test):
         raise DatasetError(f"{name} has an empty part", remedy="Give events for training, validation and test")
-    mean, scale = _identity(x_train)
-    labels = np.concatenate([y_train, y_val, raw.y_test])
+    mean, scale = (_like(x_train, [_identity(x)[number] for x in parts_of(x_train)]) for number in (0, 1))
+    labels = joined([y_train, y_val, raw.y_test])
     return Dataset(
         name=name, x_train=x_train, y_train=y_train, x_val=x_val, y_val=y_val,
         x_test=raw.x_test, y_test=raw.y_test, mean=mean, scale=scale,
-        feature_names=_feature_names(raw), class_names=_class_names(raw, labels),
+        feature_names=_feature_names(raw), **_classes(raw, labels),
         provenance=f"{raw.provenance or name}; split and features as in the file",
         hash=_hash(x_train, x_val, raw.x_test, labels), task=raw.task,
     )
+
+
+def _like(x: Arrays, parts: Sequence[Array]) -> Arrays:
+    """An array for each input, as the features have them."""
+    return Several(x.names, tuple(parts)) if isinstance(x, Several) else parts[0]
+
+
+def _scaling(x: Array, rows: NDArray[np.int64], task: str) -> tuple[Array, Array]:
+    """Mean and scale of one input, of these events."""
+    if x.ndim != 2:
+        return _identity(x)
+    mean, scale = _standardization(x[rows])
+    if task == "flow":  # the time is no feature
+        mean[-1], scale[-1] = 0, 1
+    return mean, scale
+
+
+def _done(x: Arrays) -> str:
+    """What was done to the features, in words."""
+    scaled = [name for name, part in named_parts(x) if part.ndim == 2]
+    if not scaled:
+        return "features as in the file"
+    whose = "" if len(scaled) == len(parts_of(x)) else f" of {', '.join(scaled)}"
+    return f"features{whose} standardized"
 
 
 def _standardization(x: Array) -> tuple[Array, Array]:
@@ -325,19 +344,30 @@ def _identity(x: Array) -> tuple[Array, Array]:
 
 
 def _feature_names(raw: RawData) -> tuple[str, ...]:
-    count = raw.x.shape[1] if raw.x.ndim == 2 else 0
+    count = raw.x.shape[1] if not isinstance(raw.x, Several) and raw.x.ndim == 2 else 0
     return raw.feature_names or tuple(f"x{i}" for i in range(count))
 
 
-def _class_names(raw: RawData, labels: Labels) -> tuple[str, ...]:
-    if raw.task == "regression":
-        return raw.class_names
-    return raw.class_names or tuple(str(i) for i in range(int(labels.max()) + 1))
+def _classes(raw: RawData, labels: Arrays) -> dict[str, Any]:
+    """`class_names` and `heads`, with a number for each class that has no name."""
+    def named(head: Head, found: Labels) -> Head:
+        if head.task == "regression" or head.class_names:
+            return head
+        return replace(head, class_names=tuple(str(i) for i in range(int(found.max()) + 1)))
+
+    if not raw.heads:
+        return {"class_names": named(Head("", raw.task, raw.class_names), labels).class_names}
+    return {"class_names": (),
+            "heads": tuple(named(*pair) for pair in zip(raw.heads, parts_of(labels), strict=True))}
 
 
-def _hash(*arrays: np.ndarray) -> str:
+def _hash(*values: Arrays) -> str:
     digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
+    for name, array in (pair for value in values for pair in named_parts(value)):
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+__all__ = ["BUNDLED", "FAMILY", "Dataset", "bundled_path", "check_fits", "family_dataset", "fingerprint",
+           "load_dataset", "references"]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import guard
+from core.arrays import Arrays, several
 from core.errors import DatasetError
 from core.files import open_regular, sha256_of
 from core.npz import MAX_MEMBERS, MAX_RATIO, members, read_npy, unpacks_too_far
@@ -27,6 +28,8 @@ _KNOWN = "Use .npz, .npy (a pair), .h5, .hdf5 or .csv"
 #: what a model may be trained for, see `core.dataset.Dataset`; the last three tell signal from background
 ANOMALY_TASKS = ("reconstruction", "vae", "flow")
 TASKS = ("classification", "regression", *ANOMALY_TASKS)
+#: the task of a dataset with labels for several outputs, each with a task of its own
+SEVERAL = "several"
 #: a file may not claim more than this once unpacked, in bytes
 MAX_BYTES = 64 * 2**30
 #: what any file may claim, however small it is: images that are nearly empty compress well
@@ -37,31 +40,44 @@ CSV_GROWTH = 32
 MAX_LABEL = 65535
 
 
+@dataclass(frozen=True)
+class Head:
+    """One of several outputs: its name in the model, what it is trained for, and the names of its classes."""
+
+    name: str
+    task: str = TASKS[0]
+    class_names: tuple[str, ...] = ()
+
+
 @dataclass
 class RawData:
     """What a file holds: features (events, ...) float32 and labels, not yet split or scaled.
 
     Labels are as `core.dataset.Dataset` has them for the task. `x`, `y` are all events, or the training events
-    where the file has a test part of its own.
+    where the file has a test part of its own. Features of several inputs and labels of several outputs are
+    `Several`, and there is then one of `heads` for each output.
     """
 
-    x: NDArray[np.float32]
-    y: NDArray[Any]
-    x_val: NDArray[np.float32] | None = None
-    y_val: NDArray[Any] | None = None
-    x_test: NDArray[np.float32] | None = None
-    y_test: NDArray[Any] | None = None
+    x: Arrays
+    y: Arrays
+    x_val: Arrays | None = None
+    y_val: Arrays | None = None
+    x_test: Arrays | None = None
+    y_test: Arrays | None = None
     feature_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     provenance: str = ""
     task: str = "classification"
+    heads: tuple[Head, ...] = ()
 
 
 def read_file(path: Path) -> RawData:
     """Read a dataset file by its ending.
 
     - `.npz`, `.h5`, `.hdf5`: keys `X` and `y`, or `x_train`, `y_train`, `x_test`, `y_test` (and `x_val`,
-      `y_val`); optional `feature_names`, `class_names`, `provenance`, `task` (one of TASKS).
+      `y_val`); optional `feature_names`, `class_names`, `provenance`, `task` (one of TASKS). For several inputs
+      `X_<input>` each (`x_train_<input>`, ...), for several outputs `y_<output>` each, by the names of the model's
+      layers; then `task_<output>` and `class_names_<output>` too.
     - `.npy`: the features; the labels lie beside it, named with `y` or `labels` for `x` or `features`
       (`x_jets.npy` and `y_jets.npy`; `jets_features.npy` and `jets_labels.npy`).
     - `.csv`: a header line; labels in the column `label`, `class`, `target` or `y`, else in the last one.
@@ -182,37 +198,68 @@ def _is_number(text: str) -> bool:
 
 def _from_arrays(path: Path, stored: Mapping[str, Callable[[], Any]]) -> RawData:
     lowered = {key.lower(): read for key, read in stored.items()}
-    names = _texts(lowered.get("class_names"))
-    task = (_texts(lowered.get("task")) or ("",))[0]
-    if task and task not in TASKS:
-        raise DatasetError(f"{path.name} has the task {task[:40]!r}", remedy=f"Use one of {', '.join(TASKS)}")
-    extra: dict[str, Any] = {
-        "feature_names": _texts(lowered.get("feature_names")),
-        "provenance": (_texts(lowered.get("provenance")) or ("",))[0],
-        "task": task or TASKS[0],
-    }
-    whole_x, whole_y = _first(lowered, _FEATURES), _first(lowered, _LABELS)
-    if whole_x and whole_y:
-        return RawData(x=_features(whole_x(), path.name), **_labelled(whole_y(), names, path.name, task), **extra)
-    parts = {
-        part: (_first(lowered, _spellings(_FEATURES, words)), _first(lowered, _spellings(_LABELS, words)))
-        for part, words in _PARTS.items()
-    }
-    if not all(parts["train"]) or not all(parts["test"]):
+    x, y = _group(stored, _FEATURES, ("x_",)), _group(stored, _LABELS, ("y_",))
+    parts = {} if x and y and {*x, *y} == {""} else {
+        part: (_group(stored, _spellings(_FEATURES, words), tuple(f"x_{word}_" for word in words)),
+               _group(stored, _spellings(_LABELS, words), tuple(f"y_{word}_" for word in words)))
+        for part, words in _PARTS.items()}
+    if not parts or not all((*parts["train"], *parts["test"])):
+        parts = {"train": (x, y)}
+    if not all(parts["train"]):
         keys = ", ".join(sorted(stored)[:12]) or "nothing"
         raise DatasetError(f"{path.name} holds {keys}, but no features and labels",
-                           remedy="Name them X and y, or x_train, y_train, x_test and y_test")
-    read = {part: (_features(x(), path.name), _labelled(y(), names, path.name, task))
+                           remedy="Name them X and y, or x_train, y_train, x_test and y_test; X_<input> and y_<output>"
+                                  " for a model with several")
+    read = {part: (_joined_features(x, path.name), *_joined_labels(y, lowered, path.name))
             for part, (x, y) in parts.items() if x and y}
-    for part in ("val", "test"):
-        if part in read:
-            extra |= {f"x_{part}": read[part][0], f"y_{part}": read[part][1]["y"]}
-    extra["class_names"] = _same_classes(path.name, [labels["class_names"] for _, labels in read.values()])
-    return RawData(x=read["train"][0], y=read["train"][1]["y"], **extra)
+    task, names, heads = _same_classes(path.name, [found[2:] for found in read.values()])
+    extra: dict[str, Any] = {f"{what}_{part}": values for part in ("val", "test") if part in read
+                             for what, values in zip("xy", read[part][:2], strict=True)}
+    return RawData(x=read["train"][0], y=read["train"][1], task=task, class_names=names, heads=heads,
+                   feature_names=_texts(lowered.get("feature_names")),
+                   provenance=(_texts(lowered.get("provenance")) or ("",))[0], **extra)
 
 
-def _same_classes(name: str, found: list[tuple[str, ...]]) -> tuple[str, ...]:
-    if any(classes != found[0] for classes in found):
+def _group(stored: Mapping[str, Callable[[], Any]], names: tuple[str, ...],
+           prefixes: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
+    """{"": the array so named}; else arrays named with a prefix, by the rest of their names; none: empty."""
+    one = _first({key.lower(): read for key, read in stored.items()}, names)
+    if one:
+        return {"": one}
+    words = {word for words in _PARTS.values() for word in words}
+    found = {key[len(prefix):]: read for prefix in prefixes for key, read in sorted(stored.items())
+             if key.lower().startswith(prefix)}
+    return {name: read for name, read in found.items() if name and name.split("_")[0].lower() not in words}
+
+
+def _joined_features(group: Mapping[str, Callable[[], Any]], where: str) -> Arrays:
+    return several({name: _features(read(), _place(where, "X", name)) for name, read in group.items()})
+
+
+def _joined_labels(group: Mapping[str, Callable[[], Any]], lowered: Mapping[str, Callable[[], Any]],
+                   where: str) -> tuple[Arrays, str, tuple[str, ...], tuple[Head, ...]]:
+    """Labels, their task, their class names, and what each of several outputs is for."""
+    arrays, heads = {}, []
+    for name, read in group.items():
+        own = f"_{name.lower()}"
+        task = (_texts(lowered.get("task" + own)) or _texts(lowered.get("task")) or ("",))[0]
+        if task and task not in TASKS:
+            raise DatasetError(f"{where} has the task {task[:40]!r}", remedy=f"Use one of {', '.join(TASKS)}")
+        names = _texts(lowered.get("class_names" + own) or lowered.get("class_names"))
+        found = _labelled(read(), names, _place(where, "y", name), task)
+        arrays[name] = found["y"]
+        heads.append(Head(name, task or TASKS[0], found["class_names"]))
+    if len(heads) == 1:
+        return several(arrays), heads[0].task, heads[0].class_names, ()
+    return several(arrays), SEVERAL, (), tuple(heads)
+
+
+def _place(where: str, what: str, name: str) -> str:
+    return f"{what}_{name} of {where}" if name else where
+
+
+def _same_classes(name: str, found: list[Any]) -> Any:
+    if any(what != found[0] for what in found):
         raise DatasetError(f"the parts of {name} name different classes", remedy="Add class_names to the file")
     return found[0]
 

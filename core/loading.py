@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.dataset import Dataset, bundled_path, load_dataset
+from core.dataset_fit import arranged
 from core.model_files import open_model
+from core.model_io import inspect_model
 from core.quant.qkeras_names import is_hgq, is_qkeras, recipe_of
 from core.quant.recipe import Recipe
 
@@ -40,9 +42,15 @@ def _kept(cache: dict[Any, Any], key: Any, load: Callable[[], Any]) -> Any:
     return cache[key]
 
 
-def dataset_of(reference: str) -> Dataset:
-    """The dataset, from memory when its file did not change; raises DatasetError."""
-    return _kept(_datasets, _state(bundled_path(reference) or Path(reference)), lambda: load_dataset(reference))
+def dataset_of(reference: str, model: str | Path = "") -> Dataset:
+    """The dataset, from memory when its file did not change, with its arrays in the order of a model's file.
+
+    Raises:
+        DatasetError: it cannot be read, or its arrays are not those of the model.
+        ModelFileError: the model cannot be read.
+    """
+    found = _kept(_datasets, _state(bundled_path(reference) or Path(reference)), lambda: load_dataset(reference))
+    return arranged(found, inspect_model(model)) if model and found.several else found
 
 
 def bring_in_tensorflow() -> None:

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from core import requests
+from core.arrays import parts_of
 from core.dataset import Dataset
 from core.errors import Cancelled
 from core.events import Monitor
@@ -19,7 +20,7 @@ KEPT = 20_000
 
 def measure_sensitivity(request: requests.MeasureSensitivity, monitor: Monitor) -> list[Sensitivity]:
     """See MeasureSensitivity."""
-    dataset = _loaded(request.data, monitor)
+    dataset = _loaded(request, monitor)
     from core.quant.sensitivities import sensitivity
 
     monitor.stage("measure")
@@ -34,7 +35,7 @@ def measure_sensitivity(request: requests.MeasureSensitivity, monitor: Monitor) 
 
 def record_values(request: requests.RecordValues, monitor: Monitor) -> Recorded:
     """See RecordValues."""
-    events = _loaded(request.data, monitor).x_val[:request.events]
+    events = _loaded(request, monitor).x_val[:request.events]
     from core.model_io import describe_model
     from core.quant.calibration import calibration_samples
 
@@ -44,14 +45,14 @@ def record_values(request: requests.RecordValues, monitor: Monitor) -> Recorded:
     weights = {(layer.name, weight.parameter) for layer in info.layers for weight in layer.weights}
     found: dict[Key, np.ndarray] = {key: _thinned(values) for key, values in calibration_samples(model, events).items()
                                     if key not in weights}
-    if len(info.inputs) == 1:
-        found[info.inputs[0], OUTPUT] = _thinned(events)
+    for name, values in zip(info.inputs, parts_of(events), strict=True):
+        found[name, OUTPUT] = _thinned(values)
     return Recorded(len(events), found)
 
 
 def calibrate(request: requests.Calibrate, monitor: Monitor) -> Recipe:
     """See Calibrate."""
-    dataset = _loaded(request.data, monitor)
+    dataset = _loaded(request, monitor)
     from core.quant import calibration
 
     monitor.stage("calibrate")
@@ -63,9 +64,10 @@ def calibrate(request: requests.Calibrate, monitor: Monitor) -> Recipe:
     return msgspec.structs.replace(recipe, layers=layers)
 
 
-def _loaded(data: str, monitor: Monitor) -> Dataset:
+def _loaded(request: requests.MeasureSensitivity | requests.RecordValues | requests.Calibrate,
+            monitor: Monitor) -> Dataset:
     monitor.stage("load")
-    dataset = dataset_of(data)
+    dataset = dataset_of(request.data, request.model)
     bring_in_tensorflow()
     return dataset
 

@@ -206,11 +206,11 @@ def _describe(config: dict[str, Any], weights: Weights, source: str, source_hash
 
 
 def _ends(config: Any, key: str) -> tuple[str, ...]:
-    """Layer names of `input_layers` or `output_layers`: one [name, node, tensor], or a list of them."""
+    """Layer names of `input_layers` or `output_layers`: one [name, node, tensor], a list of them, or a dictionary."""
     value = (config or {}).get(key) or []
+    if isinstance(value, dict):
+        value = [entry for _, entry in sorted(value.items())]  # the order in which Keras takes and gives them
     entries = [value] if value and isinstance(value[0], str) else value
-    if isinstance(entries, dict):
-        entries = list(entries.values())
     return tuple(str(entry[0]) for entry in entries)
 
 

@@ -60,9 +60,7 @@ def checked(model: str | Path, data: str) -> tuple[ModelInfo, Dataset]:
         ModelFileError, DatasetError: one cannot be read, or they do not fit.
     """
     info = inspect_model(model)
-    dataset = dataset_of(data)
-    check_fits(dataset, info)
-    return info, dataset
+    return info, check_fits(dataset_of(data), info)
 
 
 def create_project(folder: str | Path, model: str | Path, data: str, **options: Any) -> Project:

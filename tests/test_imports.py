@@ -27,9 +27,10 @@ COMPOSITION = 6
 CORE_RANKS = {
     "resources": 0,
     **dict.fromkeys(("core.errors", "core.events", "core.candidate", "core.requests", "core.model_info", "core.files",
-                     "core.npz", "core.guard", "core.versions", "core.quant.spec", "core.quant.recipe"), 0),
+                     "core.npz", "core.guard", "core.versions", "core.arrays", "core.quant.spec",
+                     "core.quant.recipe"), 0),
     **dict.fromkeys(("core.model_io", "core.model_files", "core.model_safety", "core.model_shapes", "core.dataset",
-                     "core.dataset_files", "core.metrics", "core.project", "core.project_files",
+                     "core.dataset_files", "core.dataset_fit", "core.metrics", "core.project", "core.project_files",
                      "core.model_sizes"), 1),
     "core.loading": 3,
     "core.quant": 2, "core.energy": 3, "core.search": 4, "core.hls": 4,
