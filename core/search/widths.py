@@ -357,3 +357,43 @@ def _uses(node: graph.Node, parameter: str, shape: tuple[int, ...]) -> Array:
         return np.full((1,) * len(shape), known.first / both_sizes(node, parameter))
     size = sum(both_sizes(node, name) for name in _MET)
     return np.full((1,) * len(shape), known.second / size)
+
+
+# -- from what is stored -------------------------------------------------------------------------------------
+
+
+def stored_costs(info: ModelInfo, recipe: Recipe, stored: Mapping[str, Array]) -> Costs:
+    """The price of a network of trained widths, from its recipe and the variables "<parameter>_bits" of its weights.
+
+    Args:
+        info: the model.
+        recipe: as `recipe_of` wrote it.
+        stored: the candidate's weights by name ("layer/parameter", as `core.quant.weights` has them).
+
+    Raises:
+        SearchError: the weights lack the variables of a width that the recipe says is one.
+    """
+    granularities = {(name, parameter): granularity for name, entry in recipe.layers.items()
+                     for parameter, granularity in entry.widths.items()}
+    if recipe.input_widths:
+        granularities[INPUT] = recipe.input_widths
+    widths, counted = [], {}
+    for key, granularity in granularities.items():
+        spec = recipe.input_spec() if key == INPUT else recipe.spec(*key)
+        signed = spec is not None and spec.kind != "quantized_relu"
+        bits, integer = (np.rint(_variable(stored, info, key, what)).astype(int) for what in ("bits", "integer"))
+        magnitude = np.where(bits > 0, bits - int(signed), 0)
+        widths.append(Width(*key, granularity, bits.shape, signed))
+        counted[key] = Counted(magnitude, np.where(magnitude > 0, magnitude - integer, 0))
+    return Ebops(info, recipe, widths).priced(recipe, counted)
+
+
+def _variable(stored: Mapping[str, Array], info: ModelInfo, key: tuple[str, str], what: str) -> Array:
+    ending = f"/{OUTPUT}_{what}"
+    names = [f"{'/'.join(key)}_{what}"] if key != INPUT else [
+        name for name in stored if name.endswith(ending) and info.find(name.removesuffix(ending)) is None]
+    found = next((stored[name] for name in names if name in stored), None)
+    if found is None:
+        raise SearchError(f"the weights do not hold the {what} of {'/'.join(key)}",
+                          remedy="Train the candidate again")
+    return found

@@ -119,6 +119,20 @@ def test_that_the_command_says_so_and_names_an_unknown_candidate(project, capfd)
     assert "has no candidate 'c0099'" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(("method", "more"), [("gradient", {}), pytest.param(
+    "nsga2", {"sparsity": [0.0, 0.6], "objectives": ["accuracy", "ebops"]}, marks=pytest.mark.slow)])
+def test_that_costs_which_depend_on_weights_are_computed_again(files, tmp_path, method, more):
+    folder, candidates = searched(tmp_path / "p", files, method, **more)
+    found = workflows.run(requests.Verify(project=str(folder)))
+    assert found.agrees and len(found.candidates) == len(candidates) > 1
+    place = folder / "candidates" / candidates[-1].id / "metrics.json"
+    metrics = json.loads(place.read_text())
+    metrics["costs"]["ebops"] += 1
+    place.write_text(json.dumps(metrics))
+    again = workflows.run(requests.Verify(project=str(folder), candidates=[candidates[-1].id]))
+    assert [d.figure for d in again.candidates[0].differences] == ["ebops"]
+
+
 @pytest.mark.slow  # two runs of one seed are compared in test_workflows too, in recipes and accuracies
 def test_that_the_same_seed_gives_the_same_front(files, tmp_path, project):
     _, again = searched(tmp_path / "again", files)
