@@ -102,7 +102,8 @@ def fit(path: Path, data: str, batch: int, epochs: int, candidates: int) -> dict
 def ours(path: Path, data: str, batch: int, epochs: int, candidates: int) -> tuple[list[float], float, dict[str, Any]]:
     """Candidate-epochs a second of all workers in each of RUNS runs, CPU seconds of one, and what a worker says."""
     from core.events import Monitor
-    from core.search.pool import Pool, Setup
+    from core.search.pool import Pool
+    from core.search.worker import Setup
 
     random, rates, used = np.random.default_rng(0), [], 0.0
     with Pool(Setup(str(path), data, build_space(inspect_model(path), Recipe()), batch_size=batch)) as pool:

@@ -164,7 +164,8 @@ def fit_rates() -> dict[str, float]:
 def our_rates() -> tuple[dict[str, float], Point]:
     """Candidate-epochs a second of the compiled trainer on all cores, and what a worker says of itself."""
     from core.events import Monitor
-    from core.search.pool import Pool, Setup
+    from core.search.pool import Pool
+    from core.search.worker import Setup
 
     random, found = np.random.default_rng(0), {}
     for batch in (1024, 512):

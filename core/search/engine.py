@@ -12,7 +12,6 @@ from core.project import Project
 from core.quant.calibration import Calibration
 from core.requests import Search
 from core.search.objectives import BUILT, ESTIMATED, Builder, Goal, Measures
-from core.search.pool import Setup, bytes_of
 from core.search.requested import space_of
 from core.search.samplers import GRADIENT, PLANNED, STAGED, check_method
 from core.search.space import SPARSITY, UNITS, SearchSpace, switchable
@@ -20,6 +19,8 @@ from core.search.study import Study
 from core.search.tasks import Context, Method, Planned, Sampled, Sensitivities
 from core.search.trainer import Extras, Trained, Trainer
 from core.search.widths import check_widths
+from core.search.worker import Setup
+from core.search.workers import Workers, bytes_of
 
 #: objectives that see how many weights are zero
 _SEE_ZEROS = frozenset({"ebops", *ESTIMATED, *BUILT})
@@ -102,18 +103,24 @@ def run_search(project: Project, request: Search, trainer: Trainer, monitor: Mon
 def run_pooled(project: Project, request: Search, monitor: Monitor, builder: Builder | None = None) -> list[str]:
     """As `run_search`, with trainers in `request.workers` processes."""
     from core.search.loop import Loop
-    from core.search.pool import Pool
 
     check_request(request, project)
     budget = Budget(request.trials, request.seconds)
-    with Pool(setup_of(project, request), request.workers, memory_of(request), events_bytes(project)) as pool:
+    with workers_of(project, request) as workers:
         monitor.stage("compile")
-        facts = pool.ready(monitor)[0]
-        monitor.log(told_of(pool.workers, facts), source="search")
-        space = pool.all("space", [()], monitor)[0]
+        facts = workers.ready(monitor)[0]
+        monitor.log(told_of(workers.workers, facts), source="search")
+        space = workers.all("space", [()], monitor)[0]
         monitor.stage("search")
-        return Loop(project, request, monitor, budget, setting(project, request, space, builder), pool,
+        return Loop(project, request, monitor, budget, setting(project, request, space, builder), workers,
                     facts["settings"]).run()
+
+
+def workers_of(project: Project, request: Search) -> Workers:
+    """The workers that a request asks for, started; raises SearchError."""
+    from core.search.pool import Pool
+
+    return Pool(setup_of(project, request), request.workers, memory_of(request), events_bytes(project))
 
 
 def setup_of(project: Project, request: Search) -> Setup:

@@ -1,12 +1,14 @@
 """The search loop: ask, train, store, tell, then say so. Everything already stored survives whatever comes.
 
 Several tasks may be under way. They are asked and settled in one order, whichever ends first, and each is asked when
-as many are open as workers can take: what a method proposes depends on its seed and the number of workers alone.
+as many are open as workers can take: what a method proposes depends on its seed and the number of workers alone. On a
+cluster, whose workers come and go, nothing waits for the slowest: there tasks are settled as they come in.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections import deque
@@ -22,10 +24,10 @@ from core.quant.recipe import Recipe
 from core.requests import Search
 from core.search.engine import Budget, Setting, point_key
 from core.search.objectives import VALIDATION, cost_figures, validation_figures
-from core.search.pool import SECONDS
 from core.search.space import anchors
 from core.search.tasks import Figures, Method, Sampled, Task
 from core.search.trainer import Trained, Trainer
+from core.search.worker import SECONDS
 from core.versions import versions
 
 #: failures in a row after which the cause is not the candidate
@@ -37,20 +39,25 @@ Key = tuple[tuple[tuple[str, int], ...], int]
 
 
 class Crew(Protocol):
-    """Who trains: `core.search.pool.Pool`, or `Here`."""
+    """Who trains: some `core.search.workers.Workers`, or `Here`."""
 
     @property
     def workers(self) -> int:
-        """How many tasks are done at a time."""
+        """How many tasks are done at a time, now."""
+        ...
+
+    @property
+    def ordered(self) -> bool:
+        """True where tasks are settled in the order they were asked, though that may wait for the first of them."""
         ...
 
     def each(self, call: str, tasks: Iterable[tuple[Any, tuple[Any, ...]] | None],
              monitor: Monitor) -> Iterator[tuple[Any, Any]]:
-        """As `Pool.each`."""
+        """As `Workers.each`."""
         ...
 
     def all(self, call: str, arguments: list[tuple[Any, ...]], monitor: Monitor) -> list[Any]:
-        """As `Pool.all`."""
+        """As `Workers.all`."""
         ...
 
 
@@ -58,6 +65,7 @@ class Here:
     """A crew of one trainer in this process, which is stopped and paused between epochs."""
 
     workers = 1
+    ordered = True
 
     def __init__(self, trainer: Trainer, monitor: Monitor, budget: Budget, model: str, data: str) -> None:
         self._trainer, self._monitor, self._budget = trainer, monitor, budget
@@ -102,12 +110,17 @@ class Here:
 
 @dataclass(eq=False)
 class _Entry:
-    """A task under way; `result` is what training gave, `known` that nothing has to be trained."""
+    """A task under way; `result` is what training gave, `known` that nothing has to be trained.
+
+    `twin` is another under way of the same key, whose result it takes.
+    """
 
     task: Task
     started: float
     known: bool = False
+    twin: _Entry | None = None
     result: Any = None
+    told: bool = False
 
     @property
     def key(self) -> Key:
@@ -115,7 +128,7 @@ class _Entry:
 
     @property
     def settled(self) -> bool:
-        return self.known or self.result is not None
+        return self.known and (self.twin is None or self.twin.told) or self.result is not None
 
 
 @dataclass
@@ -163,8 +176,8 @@ class Loop:
 
     def _tasks(self) -> Iterator[tuple[_Entry, tuple[Any, ...]] | None]:
         """Trainings for the crew, as far as there are any before more is settled."""
-        window = self.crew.workers + (self.crew.workers > 1)
         while True:
+            window = self.crew.workers + (self.crew.workers > 1)
             under_way = sum(not entry.task.proxy and not entry.known for entry in self.open)
             ended = self._exhausted or self._over(under_way)
             task = None if ended or len(self.open) >= window else self.method.ask()
@@ -177,8 +190,8 @@ class Loop:
                     self.monitor.log("there is nothing left to try: the search ends here")
                 return
             entry = _Entry(task, time.monotonic())
-            twin = any(other.key == entry.key for other in self.open)
-            entry.known = twin or entry.key in self.known or self._proxy(task) is not None
+            entry.twin = next((other for other in self.open if other.key == entry.key), None)
+            entry.known = entry.twin is not None or entry.key in self.known or self._proxy(task) is not None
             self.open.append(entry)
             if not entry.known:
                 recipe = self.setting.space.decode(task.values)
@@ -205,11 +218,14 @@ class Loop:
     # -- settling ----------------------------------------------------------------------------------------
 
     def _settle(self) -> bool:
-        """Store and tell the task that was asked first; False where it has not come in."""
-        if not self.open or not self.open[0].settled:
+        """Store and tell the task that was asked first, or any of an unordered crew; False where none has come in."""
+        found = next((entry for entry in itertools.islice(self.open, 1 if self.crew.ordered else None)
+                      if entry.settled), None)
+        if found is None:
             return False
-        self._settle_one(self.open[0])
-        self.open.popleft()
+        self._settle_one(found)
+        self.open.remove(found)
+        found.told = True
         return True
 
     def _settle_one(self, entry: _Entry) -> None:

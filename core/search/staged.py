@@ -32,19 +32,18 @@ from core.search.engine import (
     Setting,
     check_request,
     compilable,
-    events_bytes,
-    memory_of,
     point_key,
     setting,
-    setup_of,
     told_of,
+    workers_of,
 )
 from core.search.front import Front
 from core.search.loop import MAX_FAILURES, training_figures
 from core.search.objectives import COSTS, LOWERED, Builder, Goal, validation_figures
-from core.search.pool import SECONDS, Pool
 from core.search.space import SearchSpace, anchors
 from core.search.trainer import Trained
+from core.search.worker import SECONDS
+from core.search.workers import Workers
 from core.versions import versions
 
 #: passes over the training events for the weights that serve all recipes
@@ -74,12 +73,12 @@ def run_staged(project: Project, request: Search, monitor: Monitor, builder: Bui
                           "an output mixes kinds that are its activation with others",
                           "Search by nsga2, or give each output one sort of quantizer")
     budget = Budget(request.trials, request.seconds)
-    with Pool(setup_of(project, request), request.workers, memory_of(request), events_bytes(project)) as pool:
+    with workers_of(project, request) as workers:
         monitor.stage("compile")
-        facts = pool.ready(monitor)[0]
-        monitor.log(told_of(pool.workers, facts), source="search")
-        chosen = setting(project, request, pool.all("space", [()], monitor)[0], builder)
-        return Staged(project, request, monitor, chosen, budget, pool, facts["settings"]).run()
+        facts = workers.ready(monitor)[0]
+        monitor.log(told_of(workers.workers, facts), source="search")
+        chosen = setting(project, request, workers.all("space", [()], monitor)[0], builder)
+        return Staged(project, request, monitor, chosen, budget, workers, facts["settings"]).run()
 
 
 @dataclass
@@ -91,7 +90,7 @@ class Staged:
     monitor: Monitor
     setting: Setting
     budget: Budget
-    pool: Pool
+    workers: Workers
     settings: Mapping[str, float]
     added: list[str] = field(default_factory=list)
     known: dict[Any, Candidate] = field(default_factory=dict)
@@ -107,7 +106,7 @@ class Staged:
         try:
             self._adopt()
             self.monitor.stage("shared weights")
-            self.shared = self.pool.all("share", [(SHARED_EPOCHS, self.request.seed)], self.monitor)[0]
+            self.shared = self.workers.all("share", [(SHARED_EPOCHS, self.request.seed)], self.monitor)[0]
             self.monitor.stage("search")
             self.proxies = Proxies(self.space, self.request.seed, self.setting.goal, self._proxy_figures)
             self.proxies.tell(anchors(self.space))
@@ -173,11 +172,12 @@ class Staged:
                 weights = None if origin is None else self._weights(origin)
                 yield len(asked) - 1, (recipe, self.request.seed, epochs, self.shared, weights)
 
-        for number, result in self.pool.each("train", calls(), self.monitor):
+        for number, result in self.workers.each("train", calls(), self.monitor):
             done[number] = result
-            while told in done:  # stored in the order they were asked, so that the seed decides all
-                self._take(asked[told], done.pop(told), epochs)
-                told += 1
+            first = told if self.workers.ordered else number  # stored in the order they were asked: the seed decides
+            while first in done:
+                self._take(asked[first], done.pop(first), epochs)
+                told, first = told + 1, first + 1
 
     def _take(self, key: Any, result: Any, epochs: int) -> None:
         if isinstance(result, BaseException):
@@ -245,10 +245,10 @@ class Staged:
 
     def _proxy_figures(self, points: Sequence[Point]) -> list[dict[str, float]]:
         """Figures of points with the shared weights; the task's figure stands for every other quality."""
-        parts = [list(points[i::self.pool.workers]) for i in range(self.pool.workers)]
+        parts = [list(points[i::self.workers.workers]) for i in range(self.workers.workers)]
         found = np.zeros(len(points))
-        for i, scores in enumerate(self.pool.all("proxies", [(self.shared, part) for part in parts], self.monitor)):
-            found[i::self.pool.workers] = scores
+        for i, scores in enumerate(self.workers.all("proxies", [(self.shared, part) for part in parts], self.monitor)):
+            found[i::self.workers.workers] = scores
         return [proxy_figures(self.setting, point, float(figure)) for point, figure in zip(points, found, strict=True)]
 
 

@@ -16,7 +16,7 @@ from core.events import LogLine, Monitor
 from core.model_io import inspect_model
 from core.project import Project
 from core.requests import Search
-from core.search import engine, loop, pool
+from core.search import engine, loop, pool, workers
 from core.search.engine import check_request, run_search
 from core.search.methods import METHODS
 from core.search.space import build_space
@@ -207,6 +207,8 @@ def test_an_empty_space_is_a_sentence(project, method):
 class Crew:
     """Several at a time, each ending when a made-up clock says so: as a pool, without processes."""
 
+    ordered = True
+
     def __init__(self, workers, seed, dies_after=None):
         self.workers, self.trainer, self.random = workers, StandIn(), np.random.default_rng(seed)
         self.dies_after = dies_after
@@ -277,10 +279,10 @@ def test_a_failure_is_passed_over_in_its_turn(project):
 
 
 def test_no_more_workers_than_memory_allows():
-    assert pool.fitting(8, 0, 10) == 8
-    assert pool.fitting(8, 35, 10) == 3
+    assert workers.fitting(8, 0, 10) == 8
+    assert workers.fitting(8, 35, 10) == 3
     with pytest.raises(SearchError, match="does not fit into its memory"):
-        pool.fitting(8, 9, 10)
+        workers.fitting(8, 9, 10)
 
 
 def test_workers_that_turn_out_too_large_are_ended(monkeypatch, tmp_path):
@@ -301,9 +303,9 @@ def test_workers_that_turn_out_too_large_are_ended(monkeypatch, tmp_path):
 
     monkeypatch.setattr(pool.Pool, "_started", lambda self, way: Executor())
     logged = []
-    workers = pool.Pool(pool.Setup("", "", None), 3, memory=3 * 2**30)
-    assert workers.workers == 3
-    lanes = list(workers._lanes)
-    assert len(workers.ready(Monitor(logged.append))) == 1 == workers.workers
+    started = pool.Pool(pool.Setup("", "", None), 3, memory=3 * 2**30)
+    assert started.workers == 3
+    lanes = list(started._lanes)
+    assert len(started.ready(Monitor(logged.append))) == 1 == started.workers
     assert [lane.executor.ended for lane in lanes] == [False, True, True]
     assert any("1 workers instead of 3" in e.text for e in logged)

@@ -12,7 +12,7 @@ from core.errors import SearchError
 from core.events import Monitor
 from core.project import Project
 from core.requests import Search
-from core.search import pool, staged
+from core.search import staged, workers
 from core.search.engine import run_pooled
 from core.search.staged import run_staged
 from tests.core.search.test_staged import OPTIONS, ROOT, alive, children, files, recipes, wait_for  # noqa: F401
@@ -59,12 +59,12 @@ def test_a_search_killed_and_resumed_is_the_search_that_was_not(make, tmp_path):
                               env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
         wait_for(lambda: len(list((killed.folder / "candidates").glob("c*"))) >= 3 or search.poll() is not None)
-        workers = children(search.pid)
+        started = children(search.pid)
     finally:
         search.kill()
         search.wait()
-    assert len(workers) >= 2
-    wait_for(lambda: not any(map(alive, workers)), 20)
+    assert len(started) >= 2
+    wait_for(lambda: not any(map(alive, started)), 20)
     with Project.open(killed.folder) as again:
         before = again.candidates()
         rest = max(20 - len(before), 1)
@@ -81,8 +81,8 @@ def test_a_staged_search_by_two_workers_is_the_same_by_its_seed(make, monkeypatc
     for name, value in {"SHARED_EPOCHS": 2, "GENERATION": 12, "GENERATIONS": 2, "ROUND": 4}.items():
         monkeypatch.setattr(staged, name, value)
     first, second = make("first"), make("second")
-    for project, workers in ((first, 2), (second, 3)):
-        run_staged(project, request(project, 10, "staged", workers=workers), Monitor())
+    for project, count in ((first, 2), (second, 3)):
+        run_staged(project, request(project, 10, "staged", workers=count), Monitor())
     assert recipes(first) == recipes(second)
     assert [c.evaluation for c in first.candidates()] == [c.evaluation for c in second.candidates()]
 
@@ -90,7 +90,7 @@ def test_a_staged_search_by_two_workers_is_the_same_by_its_seed(make, monkeypatc
 def test_one_worker_where_memory_is_for_one(make):
     """A stated budget that one real worker fits into; it says itself what it took."""
     project = make("tight")
-    budget = 1.5 * pool.WORKER_BYTES
+    budget = 1.5 * workers.WORKER_BYTES
     logged = []
     added = run_pooled(project, request(project, 2, memory_gb=budget / 2**30), Monitor(logged.append))
     assert len(added) == 2

@@ -15,10 +15,10 @@ from core.quant.recipe import LayerRecipe, Recipe
 from core.search import shaped_trainer
 from core.search.compiled_trainer import CompiledTrainer
 from core.search.objectives import Measures
-from core.search.pool import Setup, trainer_for
 from core.search.shapes import scalable, with_numbers
 from core.search.space import anchors, build_space
 from core.search.trainer import Extras
+from core.search.worker import Setup, trainer_for
 from tests.core.quant import small
 
 OPTIONS = {"kernel": ["quantized_bits(6,0,alpha=1)", "binary(alpha='auto_po2')"], "output": ["quantized_relu(6,3)"]}

@@ -21,13 +21,15 @@ from core.quant import quantize, weights
 from core.quant.evaluation import evaluate
 from core.quant.recipe import Recipe
 from core.requests import Search
-from core.search import pool, staged
-from core.search.engine import goal_of
+from core.search import staged, worker
+from core.search.engine import goal_of, setup_of
 from core.search.front import candidate_front
 from core.search.objectives import goal_front
-from core.search.pool import Pool, Setup
+from core.search.pool import Pool
 from core.search.space import build_space
 from core.search.staged import run_staged
+from core.search.worker import Setup, Worker
+from core.search.workers import Workers
 from tests.core.quant import small
 
 OPTIONS = {"kernel": [f"quantized_bits({bits},0,alpha=1)" for bits in (2, 4, 6)] + ["ternary(alpha='auto_po2')"],
@@ -52,22 +54,20 @@ def project(tmp_path, files):
         yield project
 
 
-class InThisProcess(Pool):
-    """Makes the workers' calls here, at once: the same functions without other processes."""
+class InThisProcess(Workers):
+    """Makes the workers' calls here, at once, by a worker that was built."""
 
-    def __init__(self, setup, workers=0, memory=0, events_bytes=0):
-        self.workers, self._setup, self._lost, self._agreed = workers or 1, setup, 0, True
-        if pool._trainer is None or pool._trainer.asked_for != setup.space:
-            pool._setup, pool._trainer = setup, None
-            pool._ready().asked_for = setup.space
+    def __init__(self, built):
+        super().__init__(built.setup, 1)
+        self.built = built
 
     def ready(self, monitor):
-        return [pool._call("facts", ())]
+        return [self.built.call("facts", ())]
 
     def submit(self, call, *arguments, shape=None):
         future = Future()
         try:
-            future.set_result(pool._call(call, arguments))
+            future.set_result(self.built.call(call, arguments))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -79,11 +79,18 @@ class InThisProcess(Pool):
 @pytest.fixture
 def here(monkeypatch):
     """Short stages, without other processes."""
-    monkeypatch.setattr(staged, "Pool", InThisProcess)
+    built = {}
+
+    def workers_of(project, request):
+        setup = setup_of(project, request)
+        if setup.space not in built:
+            built.clear()
+            built[setup.space] = Worker(setup)
+        return InThisProcess(built[setup.space])
+
+    monkeypatch.setattr(staged, "workers_of", workers_of)
     for name, value in {"SHARED_EPOCHS": 2, "GENERATION": 12, "GENERATIONS": 2, "ROUND": 4}.items():
         monkeypatch.setattr(staged, name, value)
-    yield
-    pool._trainer = pool._setup = None
 
 
 def request(project, trials=6, **changes):
@@ -221,7 +228,7 @@ def small_info(files):
 
 def test_workers_that_cannot_live_are_an_error(files, monkeypatch):
     space = build_space(small_info(files), Recipe(), OPTIONS)
-    monkeypatch.setattr(pool, "_call", os.execv)  # the worker becomes a program that ends at once
+    monkeypatch.setattr(worker, "call", os.execv)  # the worker becomes a program that ends at once
     with Pool(Setup(files[0], files[1], space), 1) as workers, pytest.raises(WorkerDiedError):
         workers.all("/bin/false", [("false",)], Monitor())
 
