@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QApplication
 import core
 from app import settings as stored
 from app import theme
+from app.collector import Collector
 from app.jobs.runner import JobRunner
 from app.notifications import Notifications
 from app.session import Session
@@ -76,10 +77,13 @@ class Application:
         self.relay = ExceptionRelay()
         self.relay.caught.connect(self.notifications.error)
         self.window = MainWindow(self.session, self.settings, self.notifications)
+        self.collector = Collector()
+        self.window.tabs.built.connect(self.collector.settle)
 
     def close(self) -> None:
         """End every job and worker; harmless when the window did it already."""
         self.session.close()
+        self.collector.close()
 
 
 def create_application() -> QApplication:

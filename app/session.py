@@ -10,17 +10,18 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QUndoStack
 
+from app.background import in_background
 from app.commands import ApplyCandidate, ApplyPreset, SetCells, State
 from app.inspection import Inspection
 from app.jobs.analysis import LayerAnalysis
 from app.jobs.evaluation import LiveEvaluation
 from app.jobs.job import Job, JobState
 from app.jobs.runner import INTERACTIVE, JobRunner
-from app.opening import DEMO_DATA, demo_project, project_of
+from app.opening import DEMO_DATA, demo_project, project_of, read_project
 from core import energy
 from core.candidate import Candidate, Evaluation
 from core.energy.presets import Preset, presets
-from core.energy.scaled import multipliers, resizable
+from core.energy.scaled import multipliers
 from core.errors import ProjectError, QuantiscopeError, RecipeError
 from core.events import LogLine
 from core.hls.report import ExportReport
@@ -148,22 +149,19 @@ class Session(QObject):
         `warm` False starts no worker, for a picture of what is stored.
         """
         try:
-            project = self._claim(Path(path))
-            info = project.info
-            candidates = {candidate.id: candidate for candidate in project.candidates()}
-            exports = project.exports()
-            pricer = energy.Pricer(info)
+            self._give_way(Path(path))
+            opened = in_background(lambda: read_project(Path(path)))
         except QuantiscopeError as error:
             self.errorRaised.emit(error)
             return False
         self._leave()
+        project, info = opened.project, opened.info
         self.project, self.info, self.recipe = project, info, project.recipe
         self.origins = edits.read_origins(info, project.recipe, project.settings.get("origins"))
-        self.resizable = resizable(info)
-        self._pricer = pricer
-        self.analysis.open(project, info)
-        self.candidates, self.exports = candidates, exports
-        self.float_evaluation = project.float_evaluation
+        self.resizable, self._pricer = opened.resizable, opened.pricer
+        self.analysis.open(project, info, opened.weights, opened.precision)
+        self.candidates, self.exports = opened.candidates, opened.exports
+        self.float_evaluation = opened.float_evaluation
         for note in project.notes:
             self.noticed.emit(note)
         if project.read_only:
@@ -185,7 +183,7 @@ class Session(QObject):
 
     def _open(self, find: Callable[[], Path]) -> bool:
         try:
-            folder = find()
+            folder = in_background(find)
         except QuantiscopeError as error:
             self.errorRaised.emit(error)
             return False
@@ -209,12 +207,11 @@ class Session(QObject):
         self._leave()
         self.runner.close()
 
-    def _claim(self, folder: Path) -> Project:
-        """Open a folder; the one that is open already is closed first, it would be locked by ourselves."""
+    def _give_way(self, folder: Path) -> None:
+        """Close the project that is open where it is the one asked for: it would be locked by ourselves."""
         if self.project is not None and self.project.folder == folder.absolute():
             self.save()
             self.project.close()
-        return Project.open(folder)
 
     def _leave(self) -> None:
         self.save()

@@ -67,10 +67,12 @@ class LayerAnalysis(QObject):
 
     # -- which project -----------------------------------------------------------------------------
 
-    def open(self, project: Project, info: ModelInfo) -> None:
-        """Begin with a project; what was measured of it before is known again."""
+    def open(self, project: Project, info: ModelInfo, weights: Weights | None = None,
+             precision: EffectivePrecision | None = None) -> None:
+        """Begin with a project; what was measured of it before is known again. `weights` where they were read."""
         self.forget()
         self._project, self._info = project, info
+        self._weights, self._precision = weights, precision
         try:
             kept = msgspec.convert(project.settings.get("sensitivity", []), type=list[Sensitivity])
         except msgspec.ValidationError:

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,27 @@ class Pump(QThread):
 
     received = Signal(list)
 
-    def __init__(self, process: multiprocessing.process.BaseProcess, connection: Connection, parent: QObject) -> None:
+    def __init__(self, process: multiprocessing.process.BaseProcess, connection: Connection, theirs: Connection,
+                 parent: QObject) -> None:
         super().__init__(parent)
         self.setObjectName("pump")
         self._process = process
         self._connection = connection
+        self._theirs = theirs
         self.exit_code: int | None = None
+        #: set once the process runs, or could not be started
+        self.launched = threading.Event()
 
     def run(self) -> None:
-        """Read until the process has ended and nothing is left in the pipe."""
+        """Start the process, which takes some 20 ms; read until it has ended and nothing is left in the pipe."""
+        try:
+            self._process.start()
+        except OSError:  # no memory or no process left: told as a worker that died
+            self._connection.close()
+            return
+        finally:
+            self._theirs.close()
+            self.launched.set()
         open_ = True
         while open_:
             ready = wait([self._connection, self._process.sentinel])
@@ -73,16 +86,15 @@ class WorkerProcess(QObject):
         self._process = context.Process(target=worker.main, name=f"quantiscope-{name}", daemon=False,
                                         args=(theirs, target, str(self.log_path), niceness))
         self._connection = ours
-        self._process.start()
-        theirs.close()
-        self._pump = Pump(self._process, ours, self)
+        self._pump = Pump(self._process, ours, theirs, self)
         self._pump.received.connect(self.received)
         self._pump.finished.connect(self._on_finished)
         self._pump.start()
 
     @property
     def pid(self) -> int:
-        """Process id, also that of its process group."""
+        """Process id, also that of its process group; 0 where it could not be started."""
+        self._pump.launched.wait()
         return int(self._process.pid or 0)
 
     @property
@@ -99,9 +111,9 @@ class WorkerProcess(QObject):
         """End the process with everything it started."""
         if self._pump.isFinished():
             return
-        families = [self.pid, *descendants(self.pid)]
-        for pid in families:
-            _kill(pid)
+        if self.pid:
+            for pid in (self.pid, *descendants(self.pid)):
+                _kill(pid)
 
     def stop(self) -> None:
         """Kill and wait; for the end of the application."""

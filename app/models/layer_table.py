@@ -82,12 +82,14 @@ class LayerTableModel(QAbstractTableModel):
     def energy_share(self, layer: str) -> float | None:
         """A layer's part of the total energy, 0 to 1."""
         row, report = self.price(layer), self._session.report
-        return None if row is None or not report.energy_pj else row.profile_pj / report.energy_pj
+        return None if row is None or report is None or not report.energy_pj else row.profile_pj / report.energy_pj
 
     def bits_share(self, layer: str) -> float | None:
         """A layer's part of the parameter bits, 0 to 1."""
         row, report = self.price(layer), self._session.report
-        return None if row is None or not report.parameter_bits else row.parameter_bits / report.parameter_bits
+        if row is None or report is None or not report.parameter_bits:
+            return None
+        return row.parameter_bits / report.parameter_bits
 
     def tensor(self, layer: str, parameter: str) -> Tensor | None:
         """The precision in force, or None while it is worked out."""

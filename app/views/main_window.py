@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import (
     QAction,
     QActionGroup,
@@ -13,6 +14,7 @@ from PySide6.QtGui import (
     QDropEvent,
     QKeySequence,
     QResizeEvent,
+    QShowEvent,
 )
 from PySide6.QtWidgets import (
     QDockWidget,
@@ -21,7 +23,6 @@ from PySide6.QtWidgets import (
     QMenu,
     QMessageBox,
     QStackedWidget,
-    QTabWidget,
     QToolBar,
 )
 
@@ -31,19 +32,22 @@ from app.notifications import Notification, Notifications
 from app.session import Session
 from app.settings import Settings
 from app.views.command_palette import CommandPalette
-from app.views.compare_view import CompareView
 from app.views.dialogs import ModelDialog, ShortcutSheet, may_close
 from app.views.error_dialog import ErrorDialog
-from app.views.export_panel import ExportPanel
 from app.views.help_view import HelpView
-from app.views.layers_page import LayersPage
 from app.views.log_view import LogView
-from app.views.search_page import SearchPage
+from app.views.project_pages import ProjectPages
 from app.views.settings_dialog import SettingsDialog
 from app.views.status_bar import StatusBar
 from app.views.tour import Tour
 from app.views.welcome import Welcome
 from core.errors import QuantiscopeError
+
+if TYPE_CHECKING:  # they bring pyqtgraph, which the first window does without
+    from app.views.compare_view import CompareView
+    from app.views.export_panel import ExportPanel
+    from app.views.layers_page import LayersPage
+    from app.views.search_page import SearchPage
 
 SIZE = (1440, 900)
 LOG_HEIGHT = 200
@@ -83,29 +87,49 @@ class MainWindow(QMainWindow):
 
     def _build_pages(self) -> None:
         self.welcome = Welcome(self)
-        self.layers = LayersPage(self._session, self)
-        self.search = SearchPage(self._session, self)
-        self.compare = CompareView(self._session, self)
-        self.export = ExportPanel(self._session, self)
-        self.tabs = QTabWidget(self, objectName="pages", documentMode=True)
-        self.tabs.setAccessibleName("Pages")
-        for page, title in ((self.layers, "Layers"), (self.search, "Search"), (self.compare, "Compare"),
-                            (self.export, "Export")):
-            self.tabs.addTab(page, title)
+        self.tabs = ProjectPages(self._session, self)
+        self.tabs.built.connect(self._on_built)
         self.stack = QStackedWidget(self, objectName="stack")
         self.stack.addWidget(self.welcome)
         self.stack.addWidget(self.tabs)
         self.setCentralWidget(self.stack)
-        self.search.panel.use_processes(self._settings.workers)
-        self.search.candidates.compareWanted.connect(self.show_compare)
-        self.search.pareto.frontChanged.connect(self.compare.set_front)
-        self.compare.exportWanted.connect(self.show_export)
-        self.compare.editWanted.connect(self.show_layers)
         self.welcome.modelWanted.connect(self.choose_model)
         self.welcome.projectWanted.connect(self.choose_project)
         self.welcome.demoWanted.connect(self.open_demo)
         self.welcome.recentWanted.connect(self.open_path)
+
+    def _on_built(self) -> None:
+        """Connect the pages, and bring in what the window keeps for them."""
+        self.search.panel.use_processes(self._settings.workers)
+        self.search.candidates.compareWanted.connect(self.show_compare)
+        self.compare.exportWanted.connect(self.show_export)
+        self.compare.editWanted.connect(self.show_layers)
         self.export.report.saveWanted.connect(self.save_report)
+        self.layers.preset_menu.setTitle("&Presets")
+        self.edit_menu.addMenu(self.layers.preset_menu)
+        self.edit_menu.addSeparator()
+        self.edit_menu.addActions(self.layers.edit_actions)
+        self.layers.arrange(self._settings.window_state("layers"))
+
+    @property
+    def layers(self) -> LayersPage:
+        """The Layers page."""
+        return self.tabs.page("layers")
+
+    @property
+    def search(self) -> SearchPage:
+        """The Search page."""
+        return self.tabs.page("search")
+
+    @property
+    def compare(self) -> CompareView:
+        """The Compare page."""
+        return self.tabs.page("compare")
+
+    @property
+    def export(self) -> ExportPanel:
+        """The Export page."""
+        return self.tabs.page("export")
 
     def _build_log(self) -> None:
         self.log = LogView(self._session, self)
@@ -144,10 +168,7 @@ class MainWindow(QMainWindow):
             menus[spec.menu].addAction(self.actions_by_name[spec.name])
         menus["Edit"].addActions([self.actions_by_name["undo"], self.actions_by_name["redo"]])
         menus["Edit"].addSeparator()
-        self.layers.preset_menu.setTitle("&Presets")
-        menus["Edit"].addMenu(self.layers.preset_menu)
-        menus["Edit"].addSeparator()
-        menus["Edit"].addActions(self.layers.edit_actions)
+        self.edit_menu = menus["Edit"]
         log = self.log_dock.toggleViewAction()
         log.setObjectName("action_log")
         log.setShortcut(QKeySequence("Ctrl+L"))
@@ -286,7 +307,8 @@ class MainWindow(QMainWindow):
         dialog.open()
 
     def _on_settings(self) -> None:
-        self.search.panel.use_processes(self._settings.workers)
+        if self.tabs.complete:
+            self.search.panel.use_processes(self._settings.workers)
 
     def show_help(self) -> None:
         """The manual, at the section of this page."""
@@ -306,6 +328,11 @@ class MainWindow(QMainWindow):
     def _on_tour_ended(self) -> None:
         self.tour = None
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Build the pages once the window is seen."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self.tabs.prepare)
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The tour covers the window whatever its size."""
         super().resizeEvent(event)
@@ -321,6 +348,8 @@ class MainWindow(QMainWindow):
 
     def _on_project(self) -> None:
         project = self._session.project
+        if project is not None:
+            self.tabs.page("layers")
         self.stack.setCurrentWidget(self.tabs if project is not None else self.welcome)
         if project is not None:
             self._settings.add_recent(project.folder)
@@ -365,7 +394,6 @@ class MainWindow(QMainWindow):
     def _restore(self) -> None:
         self.restoreGeometry(self._settings.window_state("geometry"))
         self.restoreState(self._settings.window_state("docks"))
-        self.layers.arrange(self._settings.window_state("layers"))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask before ending a running job; remember place and size; leave nothing running."""
@@ -374,7 +402,8 @@ class MainWindow(QMainWindow):
             return
         self._settings.set_window_state("geometry", self.saveGeometry().data())
         self._settings.set_window_state("docks", self.saveState().data())
-        self._settings.set_window_state("layers", self.layers.arrangement())
+        if self.tabs.complete:
+            self._settings.set_window_state("layers", self.layers.arrangement())
         self.errors.close()
         self._session.close()
         event.accept()
