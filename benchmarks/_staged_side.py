@@ -6,25 +6,13 @@ STARTED is the time.time() at which the process was asked for, so that start-up 
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
+from _machine import cpu_seconds
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-
-def cpu_seconds() -> float:
-    """CPU seconds that this process and its workers have used."""
-    total = sum(os.times()[:4])
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = file.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has ended
-        if int(fields[1]) == os.getpid():
-            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total
 
 
 def main() -> None:

@@ -13,10 +13,8 @@ written to benchmarks/results/.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -26,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _machine import CORES, cpu_seconds, heading, load, said, write
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -37,7 +36,6 @@ from core.search.space import build_space  # noqa: E402
 from resources.families import FAMILIES  # noqa: E402
 
 RESULT = HERE / "results" / "generic_models.txt"
-CORES = len(os.sched_getaffinity(0))
 MODELS = ("digits_cnn", "gravitational_lstm")
 BAR = 3.0
 RUNS = 3
@@ -76,19 +74,6 @@ def matrix_rate() -> float:
     for _ in range(10):
         a @ a
     return 10 * 2 * 1024**3 / (time.perf_counter() - start)
-
-
-def cpu_seconds() -> float:
-    """CPU seconds that the workers of this process have used."""
-    total = 0.0
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = file.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has ended
-        if int(fields[1]) == os.getpid():
-            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total
 
 
 def fit(path: Path, data: str, batch: int, epochs: int, candidates: int) -> dict[str, tuple[float, float]]:
@@ -139,12 +124,12 @@ def compared(name: str, epochs: int, candidates: int, folder: Path) -> list[str]
     ways = ", ".join(f"{way} {1e3 * s:.2f} ms" for way, s in facts["timings"].items())
     return [
         f"{family.title}: {events} training events, batches of {family.batch_size}, {macs} multiplications an event,"
-        f" load {os.getloadavg()[0]:.1f}",
+        f" load {load()}",
         f"  ours, {CORES} workers: median {own:.3f} candidate-epochs/s of {', '.join(f'{r:.3f}' for r in rates)}"
         f", {cpu:.2f} CPU-s each (a step as {ways}; {facts['way']} it is)",
         *[f"  Keras fit one after another, {kind} model: {found:.3f}, {keras_cpu:.2f} CPU-s each: ratio"
           f" {own / found:.2f}, of CPU seconds {keras_cpu / cpu:.2f}"
-          + (f" (bar {BAR:.0f}: {'reached' if own / found >= BAR else 'MISSED'})" if kind == "quantized" else "")
+          + (f" (bar {BAR:.0f}: {said(own / found >= BAR)})" if kind == "quantized" else "")
           for kind, (found, keras_cpu) in keras_rates.items()],
         f"  bound: {6e-9 * macs * events:.1f} GFLOP an epoch at the measured {rate / 1e9:.0f} GFLOP/s of both cores:"
         f" {most:.2f} a second, {most / keras_rates['quantized'][0]:.1f} times Keras's, {most / own:.1f} ours"]
@@ -157,18 +142,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--result", type=Path, default=RESULT, help="the file that is written")
     arguments = parser.parse_args()
-    with Path("/proc/cpuinfo").open() as file:
-        name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "")
-    lines = [f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {CORES} cores of"
-             f" {name or platform.machine()},"
-             f" load before {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"]
+    lines = [heading()]
     with tempfile.TemporaryDirectory() as folder:
         for model in MODELS:
             lines += compared(model, arguments.epochs, arguments.candidates, Path(folder))
-    text = "\n".join([*lines, f"load after {os.getloadavg()[0]:.1f}"]) + "\n"
-    print(text)
-    arguments.result.parent.mkdir(exist_ok=True)
-    arguments.result.write_text(text)
+    write(lines, arguments.result)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,9 @@ model with 8 bits everywhere. The result is printed and written to benchmarks/re
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -28,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from _environments import environment
+from _machine import CORES, heading, said, write
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -43,7 +42,6 @@ from core.search.space import build_space, width_of  # noqa: E402
 
 MODEL = resources.path("models/jet_tagger.keras")
 RESULT = HERE / "results" / "search_vs_autoqkeras.txt"
-CORES = len(os.sched_getaffinity(0))
 #: AutoQKeras's default quantizers, at most 8 bits each, 20 epochs at most (it stops after 4 without improvement)
 SETTINGS = {"epochs": 20, "batch_size": 1024, "learning_rate": 3e-3, "seed": 0, "cores": CORES,
             "sram_bits": PUBLISHED_SRAM_BITS, "limit": {"Dense": [8, 8, 8], "Activation": [8]},
@@ -189,11 +187,10 @@ def report(arguments: argparse.Namespace, folder: Path) -> list[str]:
     """Run both sides; lines of text."""
     info = inspect_model(MODEL)
     highest = price(info, uniform(info, 8)).costs.energy_pj
-    load = os.getloadavg()[0]
     theirs = autoqkeras(folder, arguments.trials)
     trials = theirs["trials"]
     wanted, wall = volume(trials, highest), theirs["seconds"]
-    lines = [*_heading(highest, load), *_their_lines(theirs, wanted)]
+    lines = [*_heading(highest), *_their_lines(theirs, wanted)]
     times, ratios, best, useful, without = [], [], [], [], []
     for seed in range(arguments.runs):
         told = staged(arguments.seconds, seed)
@@ -215,15 +212,12 @@ def report(arguments: argparse.Namespace, folder: Path) -> list[str]:
     lines += ["  front of the last:", *front_lines(points)]
     lines += [_limit_line(info, wanted, highest), f"volume after 60 s above accuracy {USEFUL} alone, where any network"
               f" counts for less: median {statistics.median(useful):.3f} of AutoQKeras's (bar 1.2:"
-              f" {_said(statistics.median(useful) >= 1.2)})"]
+              f" {said(statistics.median(useful) >= 1.2)})"]
     return lines + _verdict(times, without, ratios, wall, theirs)
 
 
-def _heading(highest: float, load: float) -> list[str]:
-    with Path("/proc/cpuinfo").open() as file:
-        name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "")
-    return [f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {CORES} cores of {name or platform.machine()},"
-            f" load before {load:.1f}, Python {platform.python_version()}",
+def _heading(highest: float) -> list[str]:
+    return [heading(),
             f"hypervolume: accuracy above {LOWEST} times log2 of energy below {highest:.0f} pJ (8 bits everywhere);"
             " accuracy on 22000 test jets"]
 
@@ -272,22 +266,17 @@ def _verdict(times: list[tuple[float, float]], without: list[float], ratios: lis
     compiled = ", ".join(f"{way} {s:.1f} s" for way, s in facts["compile_seconds"].items())
     return [
         f"time to pass: median {passed:.1f} s, 1/{time_ratio:.0f} of AutoQKeras's (bar 1/50:"
-        f" {_said(time_ratio >= 50)}); {cpu:.1f} CPU-s, 1/{cpu_ratio:.0f}, whatever else ran",
+        f" {said(time_ratio >= 50)}); {cpu:.1f} CPU-s, 1/{cpu_ratio:.0f}, whatever else ran",
         f"  imports left out on both sides: median {shortest:.1f} s, 1/{wall / shortest:.0f} (bar 1/50:"
-        f" {_said(wall / shortest >= 50)})",
+        f" {said(wall / shortest >= 50)})",
         f"volume after 60 s: median {statistics.median(ratios):.3f} of AutoQKeras's (bar 1.2:"
-        f" {_said(statistics.median(ratios) >= 1.2)})",
+        f" {said(statistics.median(ratios) >= 1.2)})",
         f"candidate-epochs a second, {CORES} workers, {RECIPES} recipes of {EPOCHS} epochs: "
         + ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
         + f" (a step of 512 as {ways}; compiling {compiled})",
-        f"  AutoQKeras {theirs_rate:.2f}: ratio {ours / theirs_rate:.1f} (bar 20: {_said(ours / theirs_rate >= 20)})",
+        f"  AutoQKeras {theirs_rate:.2f}: ratio {ours / theirs_rate:.1f} (bar 20: {said(ours / theirs_rate >= 20)})",
         *[f"  Keras fit one after another, {name}, batch 1024: {rate:.2f}: ratio {ours / rate:.1f}"
-          f" (bar 8: {_said(ours / rate >= 8)})" for name, rate in fit.items()],
-        f"load after {os.getloadavg()[0]:.1f}"]
-
-
-def _said(reached: bool) -> str:
-    return "reached" if reached else "MISSED"
+          f" (bar 8: {said(ours / rate >= 8)})" for name, rate in fit.items()]]
 
 
 def main() -> None:
@@ -302,10 +291,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         kept = arguments.autoqkeras or Path(folder)
         kept.mkdir(parents=True, exist_ok=True)
-        text = "\n".join(report(arguments, kept)) + "\n"
-    print(text)
-    arguments.result.parent.mkdir(exist_ok=True)
-    arguments.result.write_text(text)
+        lines = report(arguments, kept)
+    write(lines, arguments.result)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,9 @@ own figures stand beside. The result is printed and written to benchmarks/result
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from _environments import environment
+from _machine import CORES, heading, said, write
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -39,7 +38,6 @@ from core.quant.recipe import LayerRecipe, Recipe, uniform  # noqa: E402
 
 MODEL = resources.path("models/jet_tagger.keras")
 RESULT = HERE / "results" / "search_vs_hgq.txt"
-CORES = len(os.sched_getaffinity(0))
 LAYERS = ("fc1", "fc2", "fc3", "output")
 #: learning rate, Adam and start of HGQ2's own example; beta as in its published runs on jets
 SETTINGS = {"beta": [5e-7, 1e-3], "batch_size": 1024, "learning_rate": 5e-3, "last_rate": 1.0, "seed": 0,
@@ -145,7 +143,7 @@ def report(arguments: argparse.Namespace, folder: Path) -> list[str]:
     """Run both sides; lines of text."""
     kept = arguments.hgq or folder
     kept.mkdir(parents=True, exist_ok=True)
-    lines = [_heading()]
+    lines = [heading() + "; 66000 training jets, accuracy on 22000 test jets"]
     theirs = hgq(kept, arguments.epochs)
     wanted = front(theirs["points"])
     lines += _their_lines(theirs, wanted)
@@ -167,15 +165,7 @@ def report(arguments: argparse.Namespace, folder: Path) -> list[str]:
     lines += _verdict(worst, useful, times, cpus, saved)
     chosen = [front(points)[i] for i in np.linspace(0, len(front(points)) - 1, arguments.exports + 2).astype(int)[1:-1]]
     lines += exported(folder / f"project{arguments.runs - 1}.qscope", chosen)
-    return [*lines, f"load after {os.getloadavg()[0]:.1f}"]
-
-
-def _heading() -> str:
-    with Path("/proc/cpuinfo").open() as file:
-        name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "")
-    return (f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {CORES} cores of {name or platform.machine()},"
-            f" load before {os.getloadavg()[0]:.1f}, Python {platform.python_version()}; 66000 training jets,"
-            " accuracy on 22000 test jets")
+    return lines
 
 
 def _their_lines(theirs: Point, wanted: list[Point]) -> list[str]:
@@ -244,17 +234,13 @@ def _verdict(worst: list[float], useful: list[float], times: list[float], cpus: 
     ebops, above, time_ratio = (statistics.median(v) for v in (worst, useful, times))
     saving, lean, loss = sorted(saved)[len(saved) // 2]
     return [f"EBOPs at every accuracy of HGQ2's front: median of the worst {ebops:.3f} of HGQ2's (bar {MOST_EBOPS}:"
-            f" {_said(ebops <= MOST_EBOPS)}); above accuracy {USEFUL}: {above:.3f} ({_said(above <= MOST_EBOPS)})",
+            f" {said(ebops <= MOST_EBOPS)}); above accuracy {USEFUL}: {above:.3f} ({said(above <= MOST_EBOPS)})",
             f"wall time of the whole front, start of the process to its end: median {time_ratio:.3f} of HGQ2's"
-            f" (bar {MOST_TIME}: {_said(time_ratio <= MOST_TIME)}); {statistics.median(cpus):.3f} of its CPU seconds",
+            f" (bar {MOST_TIME}: {said(time_ratio <= MOST_TIME)}); {statistics.median(cpus):.3f} of its CPU seconds",
             f"energy (QTools, published memories) within {100 * MOST_LOSS:.1f} % of the float model's accuracy: median"
             f" 1/{saving:.1f} of the 14-bit model's, accuracy lower by {100 * loss:.2f} % (bar 1/{LEAST_SAVING:.0f}:"
-            f" {_said(saving >= LEAST_SAVING)}); where what has no bits costs nothing, which QTools does not know:"
-            f" 1/{lean:.1f} ({_said(lean >= LEAST_SAVING)})"]
-
-
-def _said(reached: bool) -> str:
-    return "reached" if reached else "MISSED"
+            f" {said(saving >= LEAST_SAVING)}); where what has no bits costs nothing, which QTools does not know:"
+            f" 1/{lean:.1f} ({said(lean >= LEAST_SAVING)})"]
 
 
 def main() -> None:
@@ -267,10 +253,8 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULT, help="the file that is written")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        text = "\n".join(report(arguments, Path(folder))) + "\n"
-    print(text)
-    arguments.result.parent.mkdir(exist_ok=True)
-    arguments.result.write_text(text)
+        lines = report(arguments, Path(folder))
+    write(lines, arguments.result)
 
 
 if __name__ == "__main__":
