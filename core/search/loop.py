@@ -128,7 +128,7 @@ class _Entry:
 
     @property
     def settled(self) -> bool:
-        return self.known and (self.twin is None or self.twin.told) or self.result is not None
+        return (self.known and (self.twin is None or self.twin.told)) or self.result is not None
 
 
 @dataclass

@@ -79,14 +79,13 @@ class InThisProcess(Workers):
 @pytest.fixture
 def here(monkeypatch):
     """Short stages, without other processes."""
-    built = {}
+    built = []
 
     def workers_of(project, request):
         setup = setup_of(project, request)
-        if setup.space not in built:
-            built.clear()
-            built[setup.space] = Worker(setup)
-        return InThisProcess(built[setup.space])
+        if not built or built[-1].setup.space != setup.space:
+            built[:] = [Worker(setup)]
+        return InThisProcess(built[-1])
 
     monkeypatch.setattr(staged, "workers_of", workers_of)
     for name, value in {"SHARED_EPOCHS": 2, "GENERATION": 12, "GENERATIONS": 2, "ROUND": 4}.items():
