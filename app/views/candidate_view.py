@@ -21,6 +21,7 @@ from app import theme
 from app.models.candidate_filter import EXAMPLE, parse_filter
 from app.models.candidate_table import ID_ROLE, CandidateTableModel, FilteredCandidates
 from app.session import Session
+from app.views.elided import ElidedLabel
 from core.errors import SearchError
 
 #: the filter is applied this long after the last key, in ms
@@ -88,7 +89,7 @@ class CandidateView(QWidget):
         self.message = QLabel("", self, objectName="candidate_message", wordWrap=True)
         theme.set_role(self.message, "error")
         self.message.hide()
-        self.count = QLabel("", self, objectName="candidate_count")
+        self.count = ElidedLabel("", self, objectName="candidate_count")
         theme.set_role(self.count, "muted")
         self.compare = QPushButton("Add to comparison", self, objectName="candidate_compare")
         self.compare.setToolTip("Mark the selected candidate for the Compare page, or take the mark away (Space)")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from app import theme
+from app.views.elided import ElidedLabel
 
 
 class Card(QFrame):
@@ -14,11 +15,11 @@ class Card(QFrame):
         super().__init__(parent)
         self.setObjectName(f"card_{name}")
         theme.set_role(self, "card")
-        self.title = QLabel(title, self, objectName=f"{name}_title")
+        self.title = ElidedLabel(title, self, objectName=f"{name}_title")
         theme.set_role(self.title, "muted")
-        self.figure = QLabel("\u2013", self, objectName=f"{name}_figure")
+        self.figure = ElidedLabel("\u2013", self, objectName=f"{name}_figure")
         theme.set_role(self.figure, "figure")
-        self.remark = QLabel("", self, objectName=f"{name}_remark")
+        self.remark = ElidedLabel("", self, objectName=f"{name}_remark")
         theme.set_role(self.remark, "muted")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 8, 12, 8)

@@ -24,6 +24,7 @@ from app import theme
 from app.inspection import MOST
 from app.models.comparison import LineTable, figure_lines, recipe_lines, spread
 from app.session import Session
+from app.views.elided import ElidedLabel
 from app.views.roc_plot import RocPlot
 from core.candidate import Candidate
 
@@ -106,7 +107,7 @@ class CompareView(QWidget):
         row.addWidget(self.hint, 1)
         for button in (self.from_front, self.remove, self.clear):
             row.addWidget(button)
-        legend = QLabel("Recipes: a tint and bold type mark what differs from the first candidate", self,
+        legend = ElidedLabel("Recipes: a tint and bold type mark what differs from the first candidate", self,
                         objectName="compare_legend")
         theme.set_role(legend, "muted")
         below = QWidget(self, objectName="compare_recipes_area")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyqtgraph as pg
+from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtWidgets import QLabel, QWidget
 
@@ -43,6 +46,7 @@ class DistributionPlot(Plot):
         self._session = session
         self._shown: tuple[str, str] | None = None
         self._distribution: Distribution | None = None
+        self._kept: tuple[NDArray[Any], str | None, str, Distribution] | None = None
         self._bars = pg.BarGraphItem(x=[], y0=[], height=[], width=1)
         self._grid = pg.PlotCurveItem(connect="pairs")
         self._range = pg.LinearRegionItem(movable=False)
@@ -136,9 +140,15 @@ class DistributionPlot(Plot):
                 values = session.analysis.weights.get(layer, {}).get(parameter)
                 if values is None:
                     return None, f"{layer} has no {parameter}."
-            return distribution(values, session.quantizer(layer, parameter), parameter), ""
+            return self._of(values, session.quantizer(layer, parameter), parameter), ""
         except QuantiscopeError as error:
             return None, str(error)
+
+    def _of(self, values: NDArray[Any], quantizer: str | None, parameter: str) -> Distribution:
+        """The one worked out last is kept: opening a project asks for it twice."""
+        if self._kept is None or self._kept[0] is not values or self._kept[1:3] != (quantizer, parameter):
+            self._kept = values, quantizer, parameter, distribution(values, quantizer, parameter)
+        return self._kept[3]
 
     def _draw(self, found: Distribution | None) -> None:
         colours = theme.tokens()

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.jobs.job import Job
 from app.session import Session
+from app.views.elided import scrolled
 from app.views.export_settings import Hls4mlSettings, RtlSettings, SynthesisSettings
 from app.views.log_view import LogView
 from app.views.report_view import ReportView
@@ -60,16 +61,18 @@ class ExportPanel(QWidget):
         left = self._build_form()
         self.splitter = QSplitter(Qt.Orientation.Vertical, self, objectName="export_splitter")
         self.history = QComboBox(self, objectName="export_history", toolTip="Every export of this project")
+        self.history.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.history.setAccessibleName("Exports of this project")
         self.history.currentIndexChanged.connect(self._on_history)
         right = QWidget(self, objectName="export_results")
         above = QVBoxLayout(right)
         above.setContentsMargins(0, 0, 0, 0)
         above.addWidget(self.history)
-        above.addWidget(self.report, 1)
+        above.addWidget(scrolled(self.report, "export_report_area"), 1)
         self.splitter.addWidget(right)
         self.splitter.addWidget(self.log)
-        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setSizes([460, 190])
         self.splitter.setChildrenCollapsible(False)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 8)
@@ -103,8 +106,14 @@ class ExportPanel(QWidget):
         theme.set_role(self.stage, "muted")
         layout = QVBoxLayout(box)
         layout.setContentsMargins(0, 0, 8, 0)
-        layout.addLayout(self.form)
-        layout.addWidget(self.tabs, 1)
+        settings = QWidget(box, objectName="export_settings")
+        inside = QVBoxLayout(settings)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addLayout(self.form)
+        inside.addWidget(self.tabs, 1)
+        area = scrolled(settings, "export_settings_area")
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        layout.addWidget(area, 1)
         for widget in (self.tools, self.start, self.cancel, self.bar, self.stage):
             layout.addWidget(widget)
         self.flow.currentIndexChanged.connect(self._on_flow)

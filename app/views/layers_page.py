@@ -21,6 +21,8 @@ from app.views.roc_plot import RocPlot
 from core.errors import QuantiscopeError
 
 MEASURE = "Measure sensitivity"
+#: heights in pixels that the table and the plots have at least; below, the page scrolls
+LEAST_TABLE, LEAST_PLOTS = 170, 210
 
 
 class Arrangement(msgspec.Struct):
@@ -130,6 +132,8 @@ class LayersPage(QWidget):
         self.splitter.addWidget(upper)
         self.splitter.addWidget(self.plots)
         self.splitter.setSizes([430, 290])
+        upper.setMinimumHeight(LEAST_TABLE)  # below, the page scrolls instead
+        self.plots.setMinimumHeight(LEAST_PLOTS)
         self.splitter.setChildrenCollapsible(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 12, 12, 8)

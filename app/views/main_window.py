@@ -68,6 +68,8 @@ class MainWindow(QMainWindow):
         self.errors = ErrorDialog(self)
         self.help: HelpView | None = None
         self.tour: Tour | None = None
+        self._soon = QTimer(self, objectName="remember_soon", singleShot=True, interval=0)
+        self._soon.timeout.connect(self._remember)
         self._build_pages()
         self._build_log()
         self.status = StatusBar(session, self)
@@ -331,7 +333,7 @@ class MainWindow(QMainWindow):
     def showEvent(self, event: QShowEvent) -> None:
         """Build the pages once the window is seen."""
         super().showEvent(event)
-        QTimer.singleShot(0, self.tabs.prepare)
+        self.tabs.prepare()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The tour covers the window whatever its size."""
@@ -351,15 +353,19 @@ class MainWindow(QMainWindow):
         if project is not None:
             self.tabs.page("layers")
         self.stack.setCurrentWidget(self.tabs if project is not None else self.welcome)
-        if project is not None:
-            self._settings.add_recent(project.folder)
+        self._soon.start()
         title = f"{project.name}{' (read only)' if project.read_only else ''} \u2014 " if project is not None else ""
         self.setWindowTitle(f"{title}Quantiscope")
+        self._on_state()
+
+    def _remember(self) -> None:
+        """Put the open project at the head of the recent ones; a turn later, since it waits for the disk."""
+        if self._session.project is not None:
+            self._settings.add_recent(self._session.project.folder)
         self.welcome.set_recent(self._settings.recent)
         self.recent_menu.clear()
         for folder in self._settings.recent:
             self.recent_menu.addAction(str(folder)).setData(str(folder))
-        self._on_state()
 
     def _on_state(self, *_: object) -> None:
         session, by_name = self._session, self.actions_by_name

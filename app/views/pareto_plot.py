@@ -23,6 +23,8 @@ from core.candidate import Candidate
 LIVE_MS = 50
 #: pixels around the pointer within which a point is meant
 REACH = 10.0
+#: letters that the boxes of the axes have room for at least
+BOX_LETTERS = 11
 #: lines of a recipe that a tool tip shows
 TIP_LINES = 12
 EMPTY = "No candidate yet.\nStart a search, or train the recipe, and points appear here while it runs."
@@ -111,6 +113,8 @@ class ParetoPlot(Plot):
         for measure in MEASURES.values():
             box.addItem(measure.label, measure.key)
         box.setCurrentIndex(box.findData(chosen))
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(BOX_LETTERS)
         return box
 
     def _make_items(self) -> None:

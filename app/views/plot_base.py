@@ -12,6 +12,7 @@ from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
+from app.views.elided import ElidedLabel
 from app.views.plot_export import Picture, Table, save
 from core.errors import QuantiscopeError
 
@@ -84,9 +85,9 @@ class Plot(QWidget):
         super().__init__(parent)
         self.setObjectName(name)
         self.setAccessibleName(title)
-        self.title = QLabel(title, self, objectName=f"{name}_title")
+        self.title = ElidedLabel(title, self, objectName=f"{name}_title")
         theme.set_role(self.title, "heading")
-        self.value = QLabel("", self, objectName=f"{name}_value")
+        self.value = ElidedLabel("", self, objectName=f"{name}_value")
         theme.set_role(self.value, "muted")
         self.widget = pg.PlotWidget(self, axisItems={"left": Axis("left"), "bottom": Axis("bottom"), **(axes or {})})
         self.widget.setObjectName(f"{name}_canvas")

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from itertools import islice
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QTabWidget, QWidget
+from PySide6.QtWidgets import QScrollArea, QTabWidget, QWidget
 from shiboken6 import isValid
 
 from app.session import Session
+from app.views.elided import scrolled
 
 #: what the pages import, with pyqtgraph: a fifth of a second, spent in a thread
 MODULES = ("app.views.layers_page", "app.views.search_page", "app.views.compare_view", "app.views.export_panel")
@@ -40,8 +41,10 @@ class ProjectPages(QTabWidget):
         self.setAccessibleName("Pages")
         self._session = session
         self._pages: dict[str, QWidget] = {}
-        self._steps: list[Callable[[], None]] = [self._make_layers, self._make_search, self._make_compare,
-                                                 self._make_export]
+        self._steps: list[Callable[[], None]] = [
+            self._make_layers, self._make_panel, self._make_pareto, self._make_search, self._make_compare,
+            self._make_export]
+        self._parts: dict[str, QWidget] = {}
         self._thread: threading.Thread | None = None
         self._unpolished: list[QWidget] = []
         self._timer = QTimer(self, objectName="pages_timer", interval=STEP_MS)
@@ -59,18 +62,19 @@ class ProjectPages(QTabWidget):
         return self._pages[name]
 
     def prepare(self) -> None:
-        """Begin to build the pages in the background of whatever the user does."""
+        """Build the pages step by step, beginning once the window has been painted."""
         if self._thread is None:
-            self._thread = threading.Thread(target=_import, name="pages", daemon=True)
-            self._thread.start()
             self._timer.start()
 
     # -- steps -------------------------------------------------------------------------------------
 
     def _on_timer(self) -> None:
-        if self._thread is not None and self._thread.is_alive():
+        if self._thread is None:
+            self._thread = threading.Thread(target=_import, name="pages", daemon=True)
+            self._thread.start()
+        elif self._thread.is_alive():
             return
-        if self._steps:
+        elif self._steps:
             self._step()
         elif self._unpolished:
             for widget in islice(self._unpolished, POLISHED):
@@ -88,18 +92,39 @@ class ProjectPages(QTabWidget):
             self.built.emit()
 
     def _add(self, name: str, title: str, page: QWidget) -> None:
+        """Within scroll bars, which show in a window too small for the page."""
         self._pages[name] = page
-        self.addTab(page, title)
+        self.addTab(scrolled(page, f"{name}_area"), title)
+
+    def currentWidget(self) -> QWidget:
+        """The page in front."""
+        area = super().currentWidget()
+        return area.widget() if isinstance(area, QScrollArea) else area
+
+    def setCurrentWidget(self, page: QWidget) -> None:
+        """Bring a page to the front."""
+        self.setCurrentIndex(list(self._pages.values()).index(page))
 
     def _make_layers(self) -> None:
         from app.views.layers_page import LayersPage
 
         self._add("layers", "Layers", LayersPage(self._session, self))
 
+    def _make_panel(self) -> None:
+        from app.views.search_panel import SearchPanel
+
+        self._parts["panel"] = SearchPanel(self._session)
+
+    def _make_pareto(self) -> None:
+        from app.views.pareto_plot import ParetoPlot
+
+        self._parts["pareto"] = ParetoPlot(self._session)
+
     def _make_search(self) -> None:
         from app.views.search_page import SearchPage
 
-        self._add("search", "Search", SearchPage(self._session, self))
+        self._add("search", "Search", SearchPage(self._session, self, **self._parts))  # type: ignore[arg-type]
+        self._parts.clear()
 
     def _make_compare(self) -> None:
         from app.views.compare_view import CompareView

@@ -116,6 +116,10 @@ class RocPlot(Plot):
     def resizeEvent(self, event: object) -> None:
         """Draw again where the legend changes its place."""
         super().resizeEvent(event)
+        if self.isVisible():
+            self._on_layout()
+
+    def _on_layout(self) -> None:
         if self._layout != (self._is_wide(), self._narrow):
             self.redraw()
 
@@ -148,6 +152,7 @@ class RocPlot(Plot):
         """Catch up."""
         super().showEvent(event)  # type: ignore[arg-type]
         self._follow()
+        self._on_layout()
 
     def _on_candidate(self, candidate: Candidate) -> None:
         if candidate.id == self._session.selected_id or candidate.id in self._session.inspection.compared:

@@ -13,17 +13,23 @@ from app.views.roc_plot import RocPlot
 from app.views.search_panel import SearchPanel
 
 FORM_WIDTH = 340
+#: heights in pixels that the plots and the table have at least; below, the page scrolls
+LEAST_PLOTS, LEAST_TABLE = 260, 130
 
 
 class SearchPage(QWidget):
-    """Lays the search's views out."""
+    """Lays the search's views out.
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    `panel` and `pareto` are taken where they were made before: together with the rest they take a tenth of a second.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None, panel: SearchPanel | None = None,
+                 pareto: ParetoPlot | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("search_page")
-        self.panel = SearchPanel(session, self)
+        self.panel = panel or SearchPanel(session, self)
         self.panel.setFixedWidth(FORM_WIDTH)
-        self.pareto = ParetoPlot(session, self)
+        self.pareto = pareto or ParetoPlot(session, self)
         self.roc = RocPlot(session, self)
         self.history = HistoryPlot(session, self)
         self.candidates = CandidateView(session, self)
@@ -41,6 +47,8 @@ class SearchPage(QWidget):
         self.splitter.addWidget(plots)
         self.splitter.addWidget(self.candidates)
         self.splitter.setSizes([500, 260])
+        plots.setMinimumHeight(LEAST_PLOTS)
+        self.candidates.setMinimumHeight(LEAST_TABLE)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(4, 4, 12, 8)
         layout.addWidget(self.panel)

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QLabel, QProgressBar, QPushButton, QStatusBar, QWi
 from app import theme
 from app.jobs.job import Job, JobState
 from app.session import Session
+from app.views.elided import ElidedLabel
 from core.events import Progress
 
 MESSAGE_MS = 8000
@@ -33,7 +34,7 @@ class StatusBar(QStatusBar):
         self.setObjectName("status_bar")
         self.setSizeGripEnabled(False)
         self._jobs: list[Job] = []
-        self.title = QLabel("", self, objectName="status_title")
+        self.title = ElidedLabel("", self, objectName="status_title")
         self.bar = QProgressBar(self, objectName="status_progress", maximum=STEPS, textVisible=False)
         self.bar.setAccessibleName("Progress")
         self.bar.setFixedSize(180, 14)

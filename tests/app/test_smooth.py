@@ -15,6 +15,7 @@ import pytest
 from PySide6.QtCore import QObject, QTimer
 
 import app.session
+from app import application, theme
 from app.background import in_background
 from app.collector import Collector
 from app.opening import read_project
@@ -121,3 +122,31 @@ def test_that_garbage_made_in_a_thread_is_collected_in_the_windows_thread(qtbot)
         collector.close()
     assert died_in == [threading.main_thread()]
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_that_every_page_fits_a_small_screen_whatever_its_texts_say(qtbot, jets_folder, mode):
+    parts = application.Application(runner=PlayedRunner())
+    window = parts.window
+    qtbot.addWidget(window)
+    try:
+        theme.manager().set_mode(mode)
+        assert parts.session.open_project(jets_folder, warm=False)
+        window.resize(1280, 800)
+        window.show()
+        for name in ("layers", "search", "compare", "export"):
+            getattr(window, f"show_{name}")()
+            application.process_events()
+            area = window.tabs.widget(window.tabs.currentIndex())
+            assert not area.horizontalScrollBar().isVisible(), name
+            assert not area.verticalScrollBar().isVisible(), name
+        window.show_search()
+        window.search.pareto.value.setText("c0001: " + "accuracy 74.76 %, " * 40)  # as under the pointer
+        window.search.roc.title.setText("ROC of " + "a candidate with a long name " * 20)
+        application.process_events()
+        assert window.size().width() == 1280
+        assert window.search.pareto.value.shown.endswith("…")
+        assert not window.tabs.widget(1).horizontalScrollBar().isVisible()
+    finally:
+        parts.close()
+        theme.manager().set_mode("light")

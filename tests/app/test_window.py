@@ -450,7 +450,7 @@ def test_that_a_picture_of_the_window_is_drawn_without_a_worker(window, parts, t
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
-def test_that_edits_are_stored_and_found_again(window, parts):
+def test_that_edits_are_stored_and_found_again(qtbot, window, parts):
     session = parts.session
     folder = Path(session.project.folder)
     edit(window, "fc2", "bias", "quantized_bits(7,0,alpha=1)")
@@ -460,4 +460,4 @@ def test_that_edits_are_stored_and_found_again(window, parts):
     assert session.recipe.text("fc2", "bias") == "quantized_bits(7,0,alpha=1)"
     assert list(session.candidates) == candidates
     assert session.float_evaluation is not None
-    assert parts.settings.recent[0] == folder
+    qtbot.waitUntil(lambda: parts.settings.recent[:1] == [folder])
