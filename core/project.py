@@ -37,7 +37,7 @@ from core.files import (
     write_atomically,
     write_folder_atomically,
 )
-from core.hls.report import ExportReport
+from core.hls.report import EARLIER_REPORT, ExportReport
 from core.model_info import ModelInfo
 from core.project_files import (
     NOT_OURS,
@@ -353,6 +353,8 @@ class Project:
     def prepared_export(self, candidate_id: str, flow: str) -> Path:
         """As `export_directory`, for writing: what an export before it left is not listed from here on.
 
+        Its report stays under another name, for its syntheses are part of the next one's.
+
         Raises:
             ProjectError: read-only, or something in it is a link that leads out of the project.
         """
@@ -360,8 +362,8 @@ class Project:
         link = outside_links(directory, self.folder)
         if link is not None:
             raise ProjectError(f"{link} leads out of the project", remedy="Delete it, and export again")
-        with self._writing():
-            (directory / "report.json").unlink(missing_ok=True)
+        with self._writing(), contextlib.suppress(FileNotFoundError):
+            (directory / "report.json").replace(directory / EARLIER_REPORT)
         return directory
 
     def save_export(self, report: ExportReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from dataclasses import dataclass, field
@@ -13,21 +14,21 @@ import keras
 import msgspec
 import numpy as np
 
+from core.arrays import Arrays, flat, parts_of, shapes_of
 from core.errors import ExportError
 from core.events import Monitor
 from core.files import write_atomically
 from core.hls import diagnosis, exactness, hls4ml_flow, hls4ml_project, rtl_alkaid, simulate, standalone, yosys
 from core.hls.hls4ml_options import Hls4mlOptions
-from core.hls.manifest import HlsProject, Manifest, RtlProject, settings
-from core.hls.network import Network, logits_model, read_network
+from core.hls.manifest import HlsProject, Manifest, RtlProject, load, settings
+from core.hls.network import Network, logits_model, output_sizes, read_network
 from core.hls.parts import Part, find_part
 from core.hls.preflight import NEEDED
-from core.hls.report import Exactness, ExportReport, FlowCheck, SynthesisReport
+from core.hls.report import EARLIER_REPORT, Exactness, ExportReport, FlowCheck, SynthesisReport, with_history
 from core.hls.rtl_limits import refuse_too_large
 from core.hls.rtl_options import RtlOptions
 from core.hls.tools import find_tool, require
 from core.quant import evaluation
-from core.quant.layers import QInput
 from core.quant.recipe import OUTPUT
 from core.requests import EVENTS
 
@@ -51,7 +52,7 @@ class ExportOptions:
     hls4ml: Hls4mlOptions = field(default_factory=Hls4mlOptions)
 
 
-def export(model: keras.Model, x: np.ndarray, options: ExportOptions, directory: Path,
+def export(model: keras.Model, x: Arrays, options: ExportOptions, directory: Path,
            monitor: Monitor | None = None, candidate_id: str = "") -> ExportReport:
     """Export a quantized model and prove it on events.
 
@@ -79,6 +80,7 @@ def export(model: keras.Model, x: np.ndarray, options: ExportOptions, directory:
     if not len(events):
         raise ExportError("there are no events to prove the export on", remedy="Give at least one event")
     directory.mkdir(parents=True, exist_ok=True)
+    earlier = _earlier(directory)
     work = _Work(model, network, events, options, part, directory, monitor)
     checks = {flow: check for flow in flows if (check := work.check(flow)) is not None}
     synthesis = work.synthesis() if options.synthesize and "rtl" in flows else None
@@ -87,8 +89,21 @@ def export(model: keras.Model, x: np.ndarray, options: ExportOptions, directory:
         part=part.name, clock_ns=options.clock_ns, created=datetime.now(UTC).isoformat(timespec="seconds"),
         exactness=exactness.combined(checks, work.note()), estimate=work.estimate(),
         synthesis=synthesis, syntheses=[synthesis] if synthesis else [], tools=_versions(), warnings=work.warnings)
-    _leave(report, standalone.leave(directory, work.manifest(report)), directory)
+    written = standalone.leave(directory, work.manifest(report))
+    if earlier is not None:
+        report = with_history(report, earlier[0], earlier[1] == written.settings)
+    _leave(report, written, directory)
     return report
+
+
+def _earlier(directory: Path) -> tuple[ExportReport, str] | None:
+    """(report, settings) of the export that lies in a folder or did before this one began; None where none can be read.
+    """
+    for name in ("report.json", EARLIER_REPORT):
+        with contextlib.suppress(OSError, ValueError, ExportError):
+            report = msgspec.json.decode((directory / name).read_bytes(), type=ExportReport)
+            return report, load(directory).settings
+    return None
 
 
 def _flows(options: ExportOptions) -> tuple[str, ...]:
@@ -111,17 +126,18 @@ def _flows(options: ExportOptions) -> tuple[str, ...]:
 class _Work:
     """The steps of one export, each done once."""
 
-    def __init__(self, model: keras.Model, network: Network, events: np.ndarray, options: ExportOptions, part: Part,
+    def __init__(self, model: keras.Model, network: Network, events: Arrays, options: ExportOptions, part: Part,
                  directory: Path, monitor: Monitor) -> None:
         self._model, self._network, self._events, self._options = model, network, events, options
         self._part, self._directory, self._monitor = part, directory, monitor
         self._exported = logits_model(model)[0]
         monitor.stage("reference")
-        self._reference = evaluation.predict(self._exported, events, "float64").reshape(len(events), -1)
-        single = evaluation.predict(self._exported, events).reshape(len(events), -1)
+        #: (events, values) of all outputs, one after the other
+        self._reference = flat(evaluation.predict(self._exported, events, "float64"))
+        single = flat(evaluation.predict(self._exported, events))
         self._single_differs = int((single.astype(np.float64) != self._reference).sum())
         self._rtl: rtl_alkaid.Rtl | None = None
-        self._hls_inputs = 0
+        self._hls_inputs: list[int] = []
         self._cpp_note = ""
         self._golden: dict[str, np.ndarray] = {}
         self.warnings: list[str] = []
@@ -150,15 +166,15 @@ class _Work:
         if result.first is None:
             return result
         source = self._directory / HLS_FOLDER if flow == "c++" else self._written()
-        return diagnosis.diagnosed(result, self._exported, self._network, self._events[result.first.event], source,
-                                   self._monitor)
+        return diagnosis.diagnosed(result, self._exported, self._network, self._events[result.first.event:][:1],
+                                   source, self._monitor)
 
     def _emulate(self) -> tuple[np.ndarray, np.ndarray | None]:
         """(what the C++ is to give, what it gives)."""
         done = hls4ml_project.export_project(
             self._model, self._events, self._reference, self._directory / HLS_FOLDER, self._part.name,
             self._options.clock_ns, self._options.hls4ml, self._monitor)
-        self._hls_inputs = int(np.prod(self._events.shape[1:]))
+        self._hls_inputs = [int(np.prod(shape)) for shape in shapes_of(self._events)]
         self._cpp_note = done.note
         self.warnings += done.warnings
         if done.found is not None and done.project_is_exact:
@@ -175,11 +191,9 @@ class _Work:
     def _simulate(self) -> np.ndarray:
         rtl = self._written()
         self._monitor.stage("rtl simulation")
-        entry = next(layer for layer in self._exported.layers if isinstance(layer, QInput))
-        assert entry.output_quantizer is not None  # read_network has checked it
-        widths: dict[str, Any] = {what: np.asarray(value, np.float64)
-                                  for what, value in entry.width_variables(OUTPUT).items()}
-        quantized = np.asarray(entry.output_quantizer(self._events.astype(np.float64), **widths))
+        quantized = np.concatenate([
+            _quantized(self._exported.get_layer(name), events).reshape(len(events), -1)
+            for name, events in zip(self._network.entries, parts_of(self._events), strict=True)], axis=1)
         self._golden |= {"quantized": quantized, "expected_rtl": self._reference}
         return simulate.simulate(rtl, quantized, self._monitor, warnings=self.warnings)
 
@@ -188,7 +202,8 @@ class _Work:
         standalone.store_golden(self._directory, self._golden)
         outputs = int(self._reference.shape[1])
         hls = HlsProject(folder=HLS_FOLDER, top=hls4ml_flow.PROJECT, backend=self._options.hls4ml.backend,
-                         inputs=self._hls_inputs, outputs=outputs) if self._hls_inputs else None
+                         inputs=sum(self._hls_inputs), outputs=outputs, input_sizes=self._hls_inputs,
+                         output_sizes=output_sizes(self._exported)) if self._hls_inputs else None
         return Manifest(
             candidate_id=report.candidate_id, flow=report.flow, part=report.part, clock_ns=report.clock_ns,
             events=len(self._events), tools=report.tools, hls=hls, rtl=self._rtl_project(outputs),
@@ -224,6 +239,14 @@ class _Work:
                                 self._monitor)
 
 
+def _quantized(entry: Any, events: np.ndarray) -> np.ndarray:
+    """What firmware is given of one input's events, (events, ...) float64."""
+    assert entry.output_quantizer is not None  # read_network has checked it
+    widths: dict[str, Any] = {what: np.asarray(value, np.float64)
+                              for what, value in entry.width_variables(OUTPUT).items()}
+    return np.asarray(entry.output_quantizer(events.astype(np.float64), **widths))
+
+
 def _versions() -> dict[str, str]:
     tools = (find_tool(name) for name in ("hls4ml", "alkaid", "verilator", "yosys", "g++"))
     return {tool.name: tool.version for tool in tools if tool.found}
@@ -239,6 +262,7 @@ def _leave(report: ExportReport, written: Manifest, directory: Path) -> None:
         write_atomically(directory / "exactness.json", _json(report.exactness))
     write_atomically(directory / "README.md", _readme(report, written).encode())
     write_atomically(directory / "report.json", _json(report))
+    (directory / EARLIER_REPORT).unlink(missing_ok=True)
 
 
 def _readme(report: ExportReport, written: Manifest) -> str:

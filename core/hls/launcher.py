@@ -41,13 +41,15 @@ def run_tool(
     command: Sequence[str | os.PathLike[str]], directory: Path, monitor: Monitor, *, name: str,
     log: Path | None = None, environment: Mapping[str, str] | None = None, limit_s: float = 3600.0,
     memory_gb: float | None = None, telling: Callable[[str], bool] = lambda line: True, hold_input: bool = False,
+    result: Path | None = None,
 ) -> float:
     """Run a command to its end and return the seconds it took.
 
     Each line of its output goes to the monitor (source `name`) and to the file `log`; a line that is not
     `telling` and names no error is of level "debug". `memory_gb` bounds what the tool and all it started hold
     resident, in 10^9 bytes (Linux only). With `hold_input` its standard input is a pipe that stays open until its
-    end, or ours.
+    end, or ours. `result` is a file that its standard output is written to, for tools that give their result there;
+    then only what it says on standard error is followed.
 
     Raises:
         ToolMissingError: it cannot be started.
@@ -58,10 +60,11 @@ def run_tool(
     surroundings = {**(os.environ if environment is None else environment), MARK: stamp}
     follower = _Follower(monitor, name, log, telling)
     try:
-        process = subprocess.Popen(
-            [os.fspath(part) for part in command], cwd=directory, env=surroundings,
-            stdin=subprocess.PIPE if hold_input else subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True)
+        with result.open("wb") if result is not None else contextlib.nullcontext() as target:
+            process = subprocess.Popen(
+                [os.fspath(part) for part in command], cwd=directory, env=surroundings,
+                stdin=subprocess.PIPE if hold_input else subprocess.DEVNULL, stdout=target or subprocess.PIPE,
+                stderr=subprocess.PIPE if target else subprocess.STDOUT, start_new_session=True)
     except OSError as error:
         follower.close()
         raise ToolMissingError(f"{name} cannot be started", error.strerror or str(error),
@@ -95,10 +98,11 @@ class _Output:
     """The lines of a process, read by a thread of its own in pieces; who lags slows the tool, not the memory."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
+        stream = process.stdout or process.stderr  # standard output may go to a file
+        assert stream is not None
         self._lines: Queue[list[str] | None] = Queue(_WAITING)
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
         self._thread.start()
 
     def _read(self, stream: IO[bytes]) -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+#: where the report of an export waits while the candidate is exported again into the same folder
+EARLIER_REPORT = "report.earlier.json"
+#: said of a synthesis of an export before the last that had other settings
+OTHER_SETTINGS = "Of an earlier export with other settings."
+
 
 class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     """The first value on which two implementations disagree.
@@ -105,3 +110,19 @@ def with_syntheses(report: ExportReport, found: list[SynthesisReport]) -> Export
     kept = [one for one in report.syntheses if (one.tool, one.stage) not in new]
     last = found[-1] if found else report.synthesis
     return msgspec.structs.replace(report, syntheses=[*kept, *found], synthesis=last)
+
+
+def with_history(report: ExportReport, earlier: ExportReport | None, same: bool) -> ExportReport:
+    """The report of an export made anew, with the syntheses of the one before it that were not done anew.
+
+    `same` tells whether both have the same settings; where not, those syntheses say that they are of other ones.
+    """
+    if earlier is None:
+        return report
+    kept = list(earlier.syntheses)
+    if not same:
+        kept = [msgspec.structs.replace(one, note=f"{one.note.removesuffix(OTHER_SETTINGS).strip()}"
+                                                  f" {OTHER_SETTINGS}".strip()) for one in kept]
+    last = earlier.synthesis if same else None
+    with_old = msgspec.structs.replace(report, syntheses=kept, synthesis=last)
+    return with_syntheses(with_old, [] if report.synthesis is None else [report.synthesis])

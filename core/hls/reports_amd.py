@@ -185,7 +185,10 @@ def power(path: Path) -> Figures:
 
 
 def cosim(path: Path) -> Figures:
-    """Measured latency and interval in cycles from `<top>_cosim.rpt`; the largest ones."""
+    """Measured latency and interval in cycles from `<top>_cosim.rpt`; the largest ones.
+
+    It is there where someone let Vitis HLS simulate its RTL (`cosim 1` in build_opt.tcl).
+    """
     text = read_text(path)
     if "Cosimulation Report" not in text and "Simulation Report" not in text:
         raise unreadable(path, "it is not a report of a C/RTL simulation")

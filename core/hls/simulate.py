@@ -6,7 +6,6 @@ VHDL is read by GHDL first, which hands it to Verilator as a netlist; without GH
 from __future__ import annotations
 
 import re
-import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,8 +71,8 @@ def _netlist(rtl: rtl_alkaid.Rtl, monitor: Monitor, limit_s: float) -> list[str]
     library.mkdir(exist_ok=True)
     run_tool([ghdl, "-a", "--std=08", f"--workdir={library.name}", *files], folder, monitor, name="ghdl", log=log,
              limit_s=limit_s)
-    netlist = f"{shlex.quote(ghdl)} synth --std=08 --workdir={library.name} --out=verilog {top} > {top}.v"
-    run_tool(["sh", "-c", netlist], folder, monitor, name="ghdl", log=log, limit_s=limit_s)
+    run_tool([ghdl, "synth", "--std=08", f"--workdir={library.name}", "--out=verilog", top], folder, monitor,
+             name="ghdl", log=log, limit_s=limit_s, result=folder / f"{top}.v")
     return [] if missing_modules((folder / f"{top}.v").read_text()) else [f"{top}.v"]
 
 

@@ -131,6 +131,9 @@ def _vitis_read(target: Target) -> list[Figures]:
     report = target.hls / f"{target.top}_prj/solution1/syn/report/{target.top}_csynth.xml"
     hls = reports_amd.csynth_xml(report)
     hls["source"] = str(report.relative_to(target.directory))
+    simulated = target.hls / f"{target.top}_prj/solution1/sim/report/{target.top}_cosim.rpt"
+    if simulated.is_file() and simulated.stat().st_mtime >= report.stat().st_mtime:  # of these very sources
+        hls = {**combined(hls, reports_amd.cosim(simulated)), "latency_ns": None}
     found = [hls]
     for figures in [] if target.stage == "hls" else vivado.read(target.hls, target.directory, target.stage):
         found.append({"latency_cycles": hls.get("latency_cycles"), "ii": hls.get("ii"), **figures})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -44,6 +45,18 @@ def test_lines_come_while_the_tool_runs_and_the_log_has_them(tmp_path: Path) -> 
     _run(tmp_path, "ok", Monitor(lambda event: said.append(event)))  # type: ignore[arg-type]
     assert "not a real tool" in said[0].text and said[0].source == "stand-in"
     assert (tmp_path / "tool.log").read_text().splitlines() == [line.text for line in said]
+
+
+def test_a_result_on_standard_output_goes_to_its_file_and_what_is_said_beside_it_to_the_log(tmp_path: Path) -> None:
+    said: list[LogLine] = []
+    program = "import sys; print('a result'); print('a word', file=sys.stderr); sys.exit(int(sys.argv[1]))"
+    for status in (0, 3):
+        command = [sys.executable, "-c", program, str(status)]
+        expected = pytest.raises(ToolFailedError, match="status 3: a word") if status else contextlib.nullcontext()
+        with expected:
+            run_tool(command, tmp_path, Monitor(said.append), name="t", result=tmp_path / "r")  # type: ignore[arg-type]
+        assert (tmp_path / "r").read_text() == "a result\n"
+    assert [line.text for line in said] == ["a word", "a word"]
 
 
 def test_a_cancel_leaves_no_child_not_even_one_that_left_the_group(tmp_path: Path) -> None:

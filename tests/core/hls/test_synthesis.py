@@ -18,7 +18,7 @@ import pytest
 from core.errors import Cancelled, ExportError, ToolFailedError, ToolMissingError
 from core.events import LogLine, Monitor
 from core.hls import launcher, manifest, tools, vivado
-from core.hls.report import ExportReport
+from core.hls.report import ExportReport, SynthesisReport, with_history
 from core.hls.synthesis import synthesize
 from core.hls.synthesis_options import SynthesisOptions
 from core.hls.tools import find_tool, version_in
@@ -79,6 +79,38 @@ def test_a_tool_given_by_path_is_run_and_its_report_is_read(tmp_path: Path) -> N
     stored = msgspec.json.decode((tmp_path / "c1-hls4ml" / "report.json").read_bytes(), type=ExportReport)
     assert stored == done
     assert "synth 1" in (tmp_path / "c1-hls4ml" / "hls4ml" / "build_opt.tcl").read_text()
+
+
+def test_where_vitis_simulated_its_rtl_the_measured_latency_counts_and_a_failed_simulation_is_told(
+        tmp_path: Path) -> None:
+    report = exported(tmp_path / "c1-hls4ml")
+    synthesize(report, _options(tmp_path), Monitor())
+    target = Target(tmp_path / "c1-hls4ml", manifest.load(tmp_path / "c1-hls4ml"), "hls")
+    simulated = target.hls / f"{TOP}_prj/solution1/sim/report/{TOP}_cosim.rpt"
+    simulated.parent.mkdir(parents=True)
+    simulated.write_text(texts.COSIM)
+    found = results(VENDORS["vitis"], target, "2024.2")[0]
+    assert (found.latency_cycles, found.ii, found.latency_ns, found.lut) == (12, 2, 60.0, 39782)
+    assert "as simulated" in found.note
+    simulated.write_text(texts.COSIM.replace("Pass", "Fail"))
+    with pytest.raises(ToolFailedError, match="'Fail'"):
+        results(VENDORS["vitis"], target, "2024.2")
+
+
+def test_an_export_made_anew_keeps_the_syntheses_of_the_one_before(tmp_path: Path) -> None:
+    old = exported(tmp_path / "old")
+    hls, rtl = (SynthesisReport(tool=tool, tool_version="1", stage="hls", part="p", clock_ns=5.0, lut=lut)
+                for tool, lut in (("Vitis HLS", 10), ("Yosys", 20)))
+    old = msgspec.structs.replace(old, synthesis=hls, syntheses=[rtl, hls])
+    new = exported(tmp_path / "new")
+    assert with_history(new, None, True) == new
+    same = with_history(new, old, True)
+    assert same.syntheses == [rtl, hls] and same.synthesis == hls
+    other = with_history(msgspec.structs.replace(new, synthesis=rtl, syntheses=[rtl]), old, False)
+    assert [one.tool for one in other.syntheses] == ["Vitis HLS", "Yosys"] and other.synthesis == rtl
+    assert "other settings" in other.syntheses[0].note and other.syntheses[1].note == ""
+    again = with_history(new, other, False)
+    assert again.synthesis is None and again.syntheses[0].note == other.syntheses[0].note
 
 
 @pytest.mark.parametrize("given", ["folder", "bin", "variable", "path", "setup"])
