@@ -88,8 +88,9 @@ def _loaded(path: Path) -> keras.Model:
 
         return read_split(open_model(path), path.name)[0]
     import core.quant.layers  # noqa: F401  registers what a file of ours may hold
+    from core.quant.feeding import by_place
 
-    return load_model(path)
+    return by_place(load_model(path))
 
 
 def stored_recipe(path: Path | str) -> Recipe | None:

@@ -211,6 +211,27 @@ def evaluate_regression(outputs: ArrayLike, targets: ArrayLike, kind: str, loss:
                       figures={"rmse": float(np.sqrt(np.mean((found - truth) ** 2)))})
 
 
+def together(found: Mapping[str, Evaluation], metric: str, loss: float | None = None) -> Evaluation:
+    """What the outputs of one model are worth together: the mean of their figures, and everything else by output.
+
+    Args:
+        found: by the name of the output.
+        metric: what the mean is called.
+        loss: of all of them.
+
+    ROCs, areas and figures are named "output: class" and "output: figure"; each output's own figure is among them.
+    """
+    def named(what: str) -> dict[str, Any]:
+        return {f"{name}: {key}": value for name, one in found.items() for key, value in getattr(one, what).items()}
+
+    first = next(iter(found.values()))
+    figures = {f"{name}: {one.metric}": one.accuracy for name, one in found.items()}
+    return Evaluation(kind=first.kind, events=first.events, metric=metric, auc=named("auc"),
+                      accuracy=float(np.mean([one.accuracy for one in found.values()])), auc_error=named("auc_error"),
+                      roc=named("roc"), loss=None if loss is None else float(loss),
+                      figures={**figures, **named("figures")})
+
+
 def r_squared(outputs: ArrayLike, targets: ArrayLike) -> float:
     """Share of the targets' variance, summed over their values, that the outputs explain; nan where they have none."""
     found, truth = _flat(outputs), _flat(targets)

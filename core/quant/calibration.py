@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from core.arrays import Arrays
 from core.errors import QuantizerError
 from core.quant.quantizers import FixedPoint, Quantizer, quantizer
 from core.quant.recipe import INPUT, OUTPUT, LayerRecipe, Recipe
@@ -238,7 +239,7 @@ def _counts(chosen: Quantizer, given: np.ndarray, wanted: np.ndarray, quantized:
 # -- looking at models -------------------------------------------------------------------------------
 
 
-def samples_of(model: keras.Model, recipe: Recipe, x: np.ndarray) -> Samples:
+def samples_of(model: keras.Model, recipe: Recipe, x: Arrays) -> Samples:
     """What every quantizer of a recipe would be given in the float model: weights, and values on the events x."""
     from core.quant.build import quantize
 
@@ -251,7 +252,7 @@ def samples_of(model: keras.Model, recipe: Recipe, x: np.ndarray) -> Samples:
     return {key: Sample.joined(parts) for key, parts in found.items()}
 
 
-def saturation(model: keras.Model, recipe: Recipe | None, x: np.ndarray) -> dict[Key, Counts]:
+def saturation(model: keras.Model, recipe: Recipe | None, x: Arrays) -> dict[Key, Counts]:
     """How many values overflow and underflow at every quantizer on the events x, by (layer, parameter).
 
     Args:
@@ -274,12 +275,13 @@ def saturation(model: keras.Model, recipe: Recipe | None, x: np.ndarray) -> dict
     return found
 
 
-def _watch(model: keras.Model, x: np.ndarray, see: Any, in_float: bool) -> None:
+def _watch(model: keras.Model, x: Arrays, see: Any, in_float: bool) -> None:
     """Run the model on x, in float or quantized, and show `see` what every quantizer meets; weights once."""
     from contextlib import ExitStack
 
     import keras
 
+    from core.quant.feeding import tensors
     from core.quant.layer_base import replaced
     from core.quant.taps import Place, places, tapped
 
@@ -299,11 +301,11 @@ def _watch(model: keras.Model, x: np.ndarray, see: Any, in_float: bool) -> None:
         for layer in {id(layer): layer for layer, _, _ in places(model) if hasattr(layer, "unroll")}.values():
             stack.enter_context(replaced(layer, "unroll", True))  # else Keras asks for the first step twice
         for start in range(0, len(x), BATCH):
-            model(x[start:start + BATCH], training=False)
+            model(tensors(x[start:start + BATCH]), training=False)
             first[0] = False
 
 
-def calibration_samples(model: keras.Model, x: np.ndarray) -> dict[Key, np.ndarray]:
+def calibration_samples(model: keras.Model, x: Arrays) -> dict[Key, np.ndarray]:
     """By (layer, parameter), for all that can be quantized: weights, and values in the float model on the events x."""
     from core.model_io import describe_model
 
@@ -317,7 +319,7 @@ def calibration_samples(model: keras.Model, x: np.ndarray) -> dict[Key, np.ndarr
 # -- recipes -----------------------------------------------------------------------------------------
 
 
-def calibrate(model: keras.Model, recipe: Recipe, x: np.ndarray, method: str = "mse", per: str = "tensor",
+def calibrate(model: keras.Model, recipe: Recipe, x: Arrays, method: str = "mse", per: str = "tensor",
               percentile: float = PERCENTILE) -> Recipe:
     """The recipe with the integer bits of its weights, outputs and input chosen from data; its bits stay.
 
@@ -351,7 +353,7 @@ def _with_integer(text: str, integers: Any) -> str:
     return str(quantizer(text).spec.replace(integer=int(np.max(integers))))
 
 
-def integer_bits(model: keras.Model, recipe: Recipe, x: np.ndarray, method: str = "mse", per: str = "tensor",
+def integer_bits(model: keras.Model, recipe: Recipe, x: Arrays, method: str = "mse", per: str = "tensor",
                  percentile: float = PERCENTILE) -> dict[Key, Any]:
     """Integer bits of every quantizer that has some and no scale from data, by (layer, parameter); see `calibrate`.
 

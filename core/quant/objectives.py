@@ -6,6 +6,7 @@ mean of `loss`. Nothing here has variables, so that every objective goes with an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,8 +15,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from core import metrics
+from core.arrays import Arrays, parts_of
 from core.candidate import Evaluation
 from core.dataset import Dataset
+from core.dataset_files import Head
+from core.quant.feeding import Tensors, apart
 from core.quant.ops import ops_for
 
 #: log variances outside are cut: exp() of what an untrained quantized encoder gives must stay a number
@@ -36,7 +40,7 @@ class Objective:
     #: True where `batch` gives other inputs than the events themselves
     draws = False
 
-    def trains_on(self, y: NDArray[Any]) -> NDArray[np.bool_]:
+    def trains_on(self, y: Arrays) -> NDArray[np.bool_]:
         """(events,) True for the events that are trained and validated on."""
         return np.ones(len(y), bool)
 
@@ -164,6 +168,34 @@ class Flow(Anomaly):
         return (outputs.astype(np.float64) ** 2).sum(axis=-1)
 
 
+class Together(Objective):
+    """Several outputs, each with an objective of its own.
+
+    The loss of an event is the sum of theirs, as Keras has it. The figure is the mean of theirs, so that a search
+    gives up no output for another; each is told apart in `Evaluation.figures`, and ROCs by output and class.
+    """
+
+    def __init__(self, heads: Sequence[Head]) -> None:
+        self._heads = tuple((head, _OBJECTIVES[head.task]()) for head in heads)
+        names = list(dict.fromkeys(objective.metric for _, objective in self._heads))
+        self.metric = names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
+
+    def loss(self, targets: Tensors, outputs: Tensors) -> Any:
+        each = [objective.loss(target, output) for (_, objective), target, output in
+                zip(self._heads, apart(targets), apart(outputs), strict=True)]
+        return sum(each[1:], each[0])
+
+    def figure(self, x: Arrays, y: Arrays, outputs: Arrays) -> float:
+        return float(np.mean([objective.figure(x, labels, found) for (_, objective), labels, found in
+                              zip(self._heads, parts_of(y), parts_of(outputs), strict=True)]))
+
+    def evaluation(self, x: Arrays, y: Arrays, outputs: Arrays, class_names: tuple[str, ...],
+                   kind: str, loss: float | None = None) -> Evaluation:
+        found = {head.name: objective.evaluation(x, labels, scores, head.class_names, kind)
+                 for (head, objective), labels, scores in zip(self._heads, parts_of(y), parts_of(outputs), strict=True)}
+        return metrics.together(found, self.metric, loss)
+
+
 _OBJECTIVES: dict[str, type[Objective]] = {
     "classification": Objective, "regression": Regression, "reconstruction": Reconstruction, "vae": Variational,
     "flow": Flow,
@@ -172,6 +204,8 @@ _OBJECTIVES: dict[str, type[Objective]] = {
 
 def objective_of(dataset: Dataset) -> Objective:
     """The objective of a dataset's task."""
+    if dataset.heads:
+        return Together(dataset.heads)
     return _OBJECTIVES[dataset.task]()
 
 

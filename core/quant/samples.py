@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from core.arrays import Arrays, several
 from core.quant.layers import QUANTIZED_CLASSES
 
 _SHAPES = {0: (6,), 1: (6, 2), 2: (6, 5, 2)}
@@ -100,7 +101,8 @@ def _layer(name: str, called: str, quantizers: dict[str, str] | None) -> keras.L
     return layer
 
 
-def events_for(model: keras.Model, count: int = 64) -> np.ndarray:
-    """(count, ...) float32 normal events of the model's input shape, always the same."""
-    shape = (count, *model.input_shape[1:])
-    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+def events_for(model: keras.Model, count: int = 64) -> Arrays:
+    """(count, ...) float32 normal events of the model's input shape, or of each input's, always the same."""
+    random = np.random.default_rng(1)
+    return several({tensor.name: random.normal(size=(count, *tensor.shape[1:])).astype(np.float32)
+                    for tensor in model.inputs})

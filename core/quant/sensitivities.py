@@ -7,13 +7,13 @@ from typing import Any
 
 import keras
 import msgspec
-import numpy as np
 import tensorflow as tf
 
 from core.dataset import Dataset
 from core.events import Monitor
 from core.model_io import describe_model
 from core.quant.build import quantize
+from core.quant.feeding import gathered, tensors
 from core.quant.measures import Sensitivity
 from core.quant.objectives import objective_of
 from core.quant.recipe import INPUT, LayerRecipe, Recipe, merged
@@ -83,15 +83,15 @@ class _Switched:
         self.keys = list(dict.fromkeys(key for _, _, key in places(model)))
         self.name, self.events = self._objective.metric, len(self._x)
         self._run = tf.function(self._outputs, autograph=False, reduce_retracing=True)
-        self._data = [tf.constant(self._x[start:start + BATCH]) for start in range(0, self.events, BATCH)]
+        self._data = [tensors(self._x[start:start + BATCH]) for start in range(0, self.events, BATCH)]
 
     def figure(self, key: Key | None) -> float:
         """The task's figure with this quantizer on; None: none of them."""
         on = tf.constant(-1 if key is None else self.keys.index(key))
-        outputs = np.concatenate([self._run(part, on).numpy() for part in self._data])
+        outputs = gathered(self._model, [self._run(part, on) for part in self._data])
         return float(self._objective.figure(self._x, self._y, outputs))
 
-    def _outputs(self, x: tf.Tensor, on: tf.Tensor) -> tf.Tensor:
+    def _outputs(self, x: Any, on: tf.Tensor) -> Any:
         def tap(place: Place, given: Any, wanted: Any, quantized: Any) -> Any:
             return tf.cond(tf.equal(on, self.keys.index(place[2])), quantized, wanted)
 

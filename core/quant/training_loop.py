@@ -11,9 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.arrays import Arrays
 from core.dataset import Dataset
 from core.errors import TrainingError
 from core.events import Monitor
+from core.quant.feeding import Tensors, each, taken, tensors
 from core.quant.layers import QuantizedLayer
 from core.quant.objectives import objective_of
 from core.quant.ops import ops_for
@@ -54,11 +56,10 @@ class Loop:
         self._model, self._options = model, options
         self._objective = objective_of(dataset)
         self._loss = options.loss or self._objective.loss
-        self._train = self._kept(dataset.x_train, dataset.y_train, "training")
-        self._val = self._kept(dataset.x_val, dataset.y_val, "validation")
-        events = len(self._train[0])
-        self._batch = min(options.batch_size, events)
-        self._steps = events // self._batch
+        *self._train, self._events = self._kept(dataset.x_train, dataset.y_train, "training")
+        *self._val, self._validated = self._kept(dataset.x_val, dataset.y_val, "validation")
+        self._batch = min(options.batch_size, self._events)
+        self._steps = self._events // self._batch
         self._total = max(options.epochs * self._steps, 1)
         if not model.trainable_variables:
             raise TrainingError("nothing is left to train", remedy="Freeze fewer layers")
@@ -70,12 +71,14 @@ class Loop:
         self._compiled = tf.function(self._run, autograph=False)
         self._validate = tf.function(self._mean_loss, autograph=False)
 
-    def _kept(self, x: np.ndarray, y: np.ndarray, part: str) -> tuple[tf.Tensor, tf.Tensor]:
+    def _kept(self, x: Arrays, y: Arrays, part: str) -> tuple[Tensors, Tensors, int]:
+        """Events and labels of a part, and how many."""
         kept = self._objective.trains_on(y)
         if not kept.any():
             raise TrainingError(f"the dataset has no {part} events that this task trains on",
                                 remedy="Give it background events, labelled 0")
-        return (tf.constant(x), tf.constant(y)) if kept.all() else (tf.constant(x[kept]), tf.constant(y[kept]))
+        x, y = (x, y) if kept.all() else (x[kept], y[kept])
+        return tensors(x), tensors(y), len(x)
 
     def _seed(self) -> None:
         """Every random number of the training comes from a state that can be stored."""
@@ -89,7 +92,7 @@ class Loop:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """The layers listen to the noise factor and draw from the loop's generator."""
-        ops = ops_for(self._train[0])
+        ops = ops_for(*tf.nest.flatten(self._train[0]))
         with ExitStack() as stack:
             stack.callback(setattr, ops, "generator", ops.generator)
             ops.generator = self._generator
@@ -106,7 +109,7 @@ class Loop:
 
     def epoch(self, number: int) -> float:
         """One pass over the training events; the mean loss."""
-        order = np.random.default_rng((self._options.seed, number)).permutation(len(self._train[0]))
+        order = np.random.default_rng((self._options.seed, number)).permutation(self._events)
         order = order[: self._steps * self._batch]
         with self._explained():
             return float(self._compiled(tf.constant(order), tf.constant(number * self._steps)))
@@ -124,13 +127,13 @@ class Loop:
 
     def _run(self, order: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         def body(step: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows = order[step * self._batch:(step + 1) * self._batch]
-            x, y = tf.gather(self._train[0], rows), tf.gather(self._train[1], rows)
+            numbers = order[step * self._batch:(step + 1) * self._batch]
+            x, y = (taken(values, numbers) for values in self._train)
             return step + 1, total + self._step(x, y, first + step)
 
         return _loop(self._steps, body) / self._steps
 
-    def _step(self, x: tf.Tensor, y: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    def _step(self, x: Tensors, y: Tensors, number: tf.Tensor) -> tf.Tensor:
         done = tf.cast(number, tf.float32) / float(self._total)
         if self._noise is not None and self._options.noise is not None:
             self._noise.assign(self._options.noise(done))
@@ -146,14 +149,13 @@ class Loop:
         return value
 
     def _mean_loss(self) -> tf.Tensor:
-        x, y = self._val
-
         def body(part: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows = slice(part * VALIDATION_BATCH, (part + 1) * VALIDATION_BATCH)
-            inputs, targets = self._objective.batch(x[rows], y[rows], training=False)
+            some = slice(part * VALIDATION_BATCH, (part + 1) * VALIDATION_BATCH)
+            x, y = (each(lambda value: value[some], values) for values in self._val)
+            inputs, targets = self._objective.batch(x, y, training=False)
             return part + 1, total + tf.reduce_sum(self._loss(targets, self._model(inputs, training=False)))
 
-        return _loop(-(-x.shape[0] // VALIDATION_BATCH), body) / float(x.shape[0])
+        return _loop(-(-self._validated // VALIDATION_BATCH), body) / float(self._validated)
 
     def validation_loss(self) -> float:
         """Mean loss over the validation events, at full quantization."""
