@@ -15,6 +15,7 @@ import keras
 import msgspec
 import numpy as np
 
+from core.arrays import Arrays
 from core.errors import QuantiscopeError
 from core.events import Monitor
 from core.hls.exactness import by_size
@@ -85,15 +86,16 @@ def written_type(text: str) -> WrittenType | None:
     return WrittenType(text, not unsigned if family == "ap" else third != "false", int(width), int(second))
 
 
-def keras_values(model: keras.Model, event: np.ndarray) -> dict[str, np.ndarray]:
-    """Every layer's output for one event, flat, in double precision, by layer name in the model's order."""
+def keras_values(model: keras.Model, event: Arrays) -> dict[str, np.ndarray]:
+    """Every layer's output for one event (1, ...), flat, in double precision, by layer name in the model's order."""
     from core.quant.build import in_double
+    from core.quant.feeding import tensors
 
     double = in_double(model)
     layers = [layer for layer in double.layers
               if not isinstance(layer, keras.layers.InputLayer) and isinstance(layer.output, keras.KerasTensor)]
     taps = keras.Model(double.inputs, [layer.output for layer in layers])
-    found = taps(keras.ops.convert_to_tensor(event[None], "float64"), training=False)
+    found = taps(tensors(event, "float64"), training=False)
     return {layer.name: keras.ops.convert_to_numpy(value)[0].astype(np.float64).ravel()
             for layer, value in zip(layers, keras.tree.flatten(found), strict=True)}
 
@@ -144,13 +146,13 @@ def explained(check: FlowCheck, divergence: Divergence | None, otherwise: str = 
     return msgspec.structs.replace(check, first=first)
 
 
-def diagnosed(check: FlowCheck, model: keras.Model, network: Network, event: np.ndarray, source: Any,
+def diagnosed(check: FlowCheck, model: keras.Model, network: Network, event: Arrays, source: Any,
               monitor: Monitor) -> FlowCheck:
     """A check that failed, with the first layer that diverges.
 
     Args:
         model: the exported model, without softmax.
-        event: the inputs of the event of the first mismatch, not quantized.
+        event: (1, ...) the inputs of the event of the first mismatch, not quantized.
         source: the folder of the C++ project, or the `Rtl`.
 
     A tool that fails here leaves the check as it is: the mismatch itself is what counts.

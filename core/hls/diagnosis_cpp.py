@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from core.arrays import Arrays, flat
 from core.errors import ToolFailedError
 from core.events import Monitor
 from core.hls import diagnosis, emulator
@@ -49,7 +50,7 @@ template <class T> void qs_save(const char *name, hls::stream<T> &s, unsigned) {
 '''
 
 
-def find(model: keras.Model, network: Network, expected: dict[str, np.ndarray], event: np.ndarray, project: Path,
+def find(model: keras.Model, network: Network, expected: dict[str, np.ndarray], event: Arrays, project: Path,
          monitor: Monitor) -> Divergence | None:
     """The first layer whose values in the project's C++ are not Keras's; None where no layer shows it.
 
@@ -58,7 +59,9 @@ def find(model: keras.Model, network: Network, expected: dict[str, np.ndarray], 
     """
     top = _top(project)
     written, steps = _instrumented((project / "firmware" / f"{top}.cpp").read_text())
-    values = _values(project, top, written, event, len(expected[network.result]), monitor)
+    inputs, outputs = (emulator.sizes_text([len(expected[name]) for name in names])
+                       for names in (network.entries, network.results))
+    values = _values(project, top, written, event, inputs, outputs, monitor)
     nodes = {node.name: node for node in network.nodes}
     for step, layer in _by_layer(model, [name for name in steps if name in values]):
         wanted = expected[layer]
@@ -94,7 +97,7 @@ def _instrumented(text: str) -> tuple[str, dict[str, tuple[str, str]]]:
     return "\n".join(lines) + "\n", steps
 
 
-def _values(project: Path, top: str, written: str, event: np.ndarray, outputs: int,
+def _values(project: Path, top: str, written: str, event: Arrays, inputs: str, outputs: str,
             monitor: Monitor) -> dict[str, np.ndarray]:
     """Every step's values for the event, by the step's name."""
     with tempfile.TemporaryDirectory(prefix="quantiscope-diagnosis-") as scratch:
@@ -112,9 +115,9 @@ def _values(project: Path, top: str, written: str, event: np.ndarray, outputs: i
         library = next((copy / "firmware").glob("*.so"), None)
         if library is None:
             raise ToolFailedError("the copy of the project was not compiled", remedy="See the log")
-        np.save(Path(scratch) / "event.npy", event[None].astype(np.float64))
+        np.save(Path(scratch) / "event.npy", flat(event).astype(np.float64))
         run_tool([sys.executable, emulator.__file__, library, f"{top}_double", Path(scratch) / "event.npy",
-                  str(outputs), Path(scratch) / "result.npy"], copy, monitor, name="c++ emulation",
+                  outputs, Path(scratch) / "result.npy", inputs], copy, monitor, name="c++ emulation",
                  environment=environment)
         return {name: np.array([float.fromhex(v) for v in values])
                 for name, *values in map(str.split, told.read_text().splitlines())}

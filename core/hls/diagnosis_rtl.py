@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from core.arrays import Arrays
 from core.errors import ToolFailedError
 from core.events import Monitor
 from core.hls import diagnosis, exactness, rtl_alkaid
@@ -21,15 +22,14 @@ from core.hls.network import Network
 from core.hls.tools import verilator_command
 
 
-def find(model: keras.Model, network: Network, expected: dict[str, np.ndarray], event: np.ndarray, rtl: rtl_alkaid.Rtl,
+def find(model: keras.Model, network: Network, expected: dict[str, np.ndarray], event: Arrays, rtl: rtl_alkaid.Rtl,
          monitor: Monitor) -> Divergence | None:
     """The first layer, or pipeline stage, that differs on an event; None where neither shows it.
 
     Raises:
         ToolMissingError, ToolFailedError: the stages cannot be simulated.
     """
-    entry = next(node.name for node in network.nodes if node.op == "quantize")
-    inputs = expected[entry][None]
+    inputs = np.concatenate([expected[entry] for entry in network.entries])[None]
     names = [node.name for node in network.nodes if node.name in expected]
     logic, ends = rtl_alkaid.trace_layers(network, names, rtl.options)
     values = dict(zip(names, np.split(np.asarray(logic.predict(inputs)).ravel(), np.cumsum(

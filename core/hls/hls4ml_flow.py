@@ -15,13 +15,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from core.arrays import Arrays, flat
 from core.errors import ExportError
 from core.events import Monitor
 from core.hls import emulator
 from core.hls.hls4ml_mends import mended
 from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.launcher import run_tool
-from core.hls.network import logits_model, read_network
+from core.hls.network import logits_model, read_network, softmaxes
 from core.hls.parts import DEFAULT_PART
 from core.hls.tools import require
 
@@ -80,7 +81,10 @@ def exported_model(model: Any, options: Hls4mlOptions) -> Any:
     logits, softmax = logits_model(model)
     if not softmax or options.softmax == "strip":
         return logits
-    return keras.Model(logits.inputs, keras.layers.Softmax(name="softmax")(logits.outputs[0]), name=model.name)
+    ends = [keras.layers.Softmax(name="softmax" if len(logits.outputs) == 1 else f"softmax_{number}")(tensor)
+            if taken else tensor for number, (tensor, taken) in enumerate(zip(logits.outputs, softmaxes(model),
+                                                                              strict=True))]
+    return keras.Model(logits.inputs, ends if len(ends) > 1 else ends[0], name=model.name)
 
 
 def _config(model: Any, options: Hls4mlOptions) -> dict[str, Any]:
@@ -169,6 +173,8 @@ def _refuse_unknown(model: Any, options: Hls4mlOptions) -> None:
 def emulate(graph: Any, directory: Path, events: np.ndarray, monitor: Monitor, limit_s: float = 1800.0) -> np.ndarray:
     """Compile the project's C++ with g++ and run events (events, inputs) through it; outputs (events, outputs).
 
+    Several inputs of an event, and several outputs, follow each other in the order of the model.
+
     Raises:
         ToolMissingError: g++ is missing.
         ToolFailedError: the compilation failed, or the program ended with an error.
@@ -188,11 +194,12 @@ def emulate(graph: Any, directory: Path, events: np.ndarray, monitor: Monitor, l
 
 def _run(library: Path, graph: Any, events: np.ndarray, directory: Path, monitor: Monitor,
          limit_s: float) -> np.ndarray:
-    outputs = sum(int(variable.size()) for variable in graph.get_output_variables())
+    inputs, outputs = (emulator.sizes_text([int(variable.size()) for variable in found])
+                       for found in (graph.get_input_variables(), graph.get_output_variables()))
     with tempfile.TemporaryDirectory(prefix="quantiscope-emulation-") as scratch:
         source, target = Path(scratch) / "events.npy", Path(scratch) / "result.npy"
         np.save(source, np.asarray(events, dtype=np.float64))
-        run_tool([sys.executable, emulator.__file__, library, f"{PROJECT}_double", source, str(outputs), target],
+        run_tool([sys.executable, emulator.__file__, library, f"{PROJECT}_double", source, outputs, target, inputs],
                  directory, monitor, name="c++ emulation", log=directory / "emulation.log", limit_s=limit_s)
         return np.asarray(np.load(target, allow_pickle=False))
 
@@ -207,7 +214,7 @@ def tensor_types(graph: Any) -> list[dict[str, str]]:
     return rows
 
 
-def hls4ml_mismatches(model: Any, events: np.ndarray, options: Hls4mlOptions | None = None,
+def hls4ml_mismatches(model: Any, events: Arrays, options: Hls4mlOptions | None = None,
                       directory: Path | None = None, quick: bool = True) -> int:
     """Values of the g++ emulation that differ from Keras in float64, on unquantized events (events, ...).
 
@@ -224,12 +231,12 @@ def hls4ml_mismatches(model: Any, events: np.ndarray, options: Hls4mlOptions | N
     if not options.emulated:
         raise ExportError(f"the C++ of {options.backend} in {options.io_type} cannot be run here",
                           f"it needs {options.target.tool}", "Choose Vitis")
-    wanted = predict(logits_model(model)[0], events, "float64").reshape(len(events), -1)
+    wanted = flat(predict(logits_model(model)[0], events, "float64"))
     with tempfile.TemporaryDirectory(prefix="quantiscope-hls4ml-") as scratch:
         folder = directory or Path(scratch)
         graph = write_project(model, folder, DEFAULT_PART, 5.0, Monitor(), options)
         if quick:
             script = folder / "build_lib.sh"
             script.write_text(script.read_text().replace("-O3", "-O0"))
-        found = emulate(graph, folder, np.asarray(events).reshape(len(events), -1), Monitor())
+        found = emulate(graph, folder, flat(events), Monitor())
     return int((found.reshape(wanted.shape) != wanted).sum())

@@ -12,13 +12,14 @@ import keras
 import msgspec
 import numpy as np
 
+from core.arrays import Arrays, flat
 from core.errors import ToolFailedError
 from core.events import Monitor
 from core.files import write_atomically
 from core.hls import hls4ml_flow
 from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.hls4ml_precision import PrecisionReport, precision_of
-from core.hls.network import logits_model
+from core.hls.network import output_sizes, softmaxes
 from core.hls.tools import find_tool
 from core.quant.evaluation import predict
 
@@ -42,22 +43,22 @@ class Emulated:
     project_is_exact: bool = True
 
 
-def export_project(model: keras.Model, events: np.ndarray, logits: np.ndarray, directory: Path, part: str,
+def export_project(model: keras.Model, events: Arrays, logits: np.ndarray, directory: Path, part: str,
                    clock_ns: float, options: Hls4mlOptions, monitor: Monitor) -> Emulated:
     """Write the project into `directory`, and run the events through its C++ where that can be done here.
 
     Args:
         events: (events, ...) unquantized.
-        logits: (events, outputs) of Keras in float64, before any softmax.
+        logits: (events, outputs) of Keras in float64, before any softmax; several outputs one after the other.
 
     Raises:
         ExportError, ToolMissingError, ToolFailedError, Cancelled: as `hls4ml_flow.write_project` and `emulate`.
     """
     monitor.stage("hls4ml project")
-    has_softmax = logits_model(model)[1]
-    expected = largest(logits) if has_softmax and options.softmax == "argmax" else logits
-    shown = _probabilities(model, events) if has_softmax and options.softmax == "keep" else expected
-    with _Testbench(events, shown, options) as testbench:
+    has_softmax = any(softmaxes(model))
+    expected = _largest_of(model, logits) if has_softmax and options.softmax == "argmax" else logits
+    shown = flat(predict(model, events, "float64")) if has_softmax and options.softmax == "keep" else expected
+    with _Testbench(flat(events), shown, options) as testbench:
         graph = hls4ml_flow.write_project(model, directory, part, clock_ns, monitor, options, testbench)
     precision = precision_of(graph, options)
     write_atomically(directory / PRECISION, msgspec.json.format(msgspec.json.encode(precision), indent=2))
@@ -69,16 +70,16 @@ def export_project(model: keras.Model, events: np.ndarray, logits: np.ndarray, d
     return done
 
 
-def _emulated(model: keras.Model, events: np.ndarray, expected: np.ndarray, shown: np.ndarray, graph: Any,
+def _emulated(model: keras.Model, events: Arrays, expected: np.ndarray, shown: np.ndarray, graph: Any,
               directory: Path, part: str, clock_ns: float, options: Hls4mlOptions, monitor: Monitor,
               has_softmax: bool) -> Emulated:
     if not options.emulated:
         return Emulated(expected, None, f"The C++ of {options.backend} in {options.io_type} cannot be run without"
                                         f" {options.target.tool}, so nothing was compared")
     monitor.stage("c++ emulation")
-    flat = events.reshape(len(events), -1)
+    given = flat(events)
     try:
-        found = hls4ml_flow.emulate(graph, directory, flat, monitor)
+        found = hls4ml_flow.emulate(graph, directory, given, monitor)
     except ToolFailedError as error:
         error.remedy = f"{error.remedy}; {options.backend} may not know a step of this model, Vitis does"
         raise
@@ -88,8 +89,9 @@ def _emulated(model: keras.Model, events: np.ndarray, expected: np.ndarray, show
     with tempfile.TemporaryDirectory(prefix="quantiscope-logits-") as scratch:
         folder = Path(scratch)
         logits = hls4ml_flow.emulate(hls4ml_flow.write_project(model, folder, part, clock_ns, monitor, bare), folder,
-                                     flat, monitor)
-    return Emulated(expected, logits, softmax_note(shown, found), project_is_exact=False)
+                                     given, monitor)
+    note = "; ".join(softmax_note(*(values[:, columns] for values in (shown, found))) for columns in _classes(model))
+    return Emulated(expected, logits, note, project_is_exact=False)
 
 
 _AFTER = {"strip": "the final softmax is left out of the firmware, which keeps the order of the classes",
@@ -105,15 +107,26 @@ def softmax_note(wanted: np.ndarray, found: np.ndarray) -> str:
             f" {furthest:.3g} in probability")
 
 
+def _classes(model: keras.Model) -> list[slice]:
+    """The columns of flat outputs that end in a softmax."""
+    ends = np.cumsum([0, *output_sizes(model)])
+    return [slice(int(start), int(end)) for start, end, softmax in zip(ends, ends[1:], softmaxes(model), strict=False)
+            if softmax]
+
+
+def _largest_of(model: keras.Model, logits: np.ndarray) -> np.ndarray:
+    """Flat outputs with 1 for the largest and 0 for the others where they end in a softmax."""
+    out = logits.copy()
+    for columns in _classes(model):
+        out[:, columns] = largest(logits[:, columns])
+    return out
+
+
 def largest(logits: np.ndarray) -> np.ndarray:
     """1 for the largest of each row (the first of equal ones), 0 for the others."""
     out = np.zeros_like(logits)
     out[np.arange(len(logits)), logits.argmax(-1)] = 1.0
     return out
-
-
-def _probabilities(model: keras.Model, events: np.ndarray) -> np.ndarray:
-    return predict(model, events, "float64").reshape(len(events), -1)
 
 
 class _Testbench:

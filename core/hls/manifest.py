@@ -15,13 +15,18 @@ NAME = "export.json"
 
 
 class HlsProject(msgspec.Struct, frozen=True, kw_only=True):
-    """The hls4ml project: `top` is its top function; `inputs` and `outputs` count values of an event."""
+    """The hls4ml project: `top` is its top function; `inputs` and `outputs` count values of an event.
+
+    `input_sizes` and `output_sizes` are those of each input and output, where it is told.
+    """
 
     folder: str
     top: str
     backend: str
     inputs: int
     outputs: int
+    input_sizes: list[int] = []
+    output_sizes: list[int] = []
 
 
 class RtlProject(msgspec.Struct, frozen=True, kw_only=True):

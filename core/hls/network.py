@@ -54,20 +54,41 @@ class Node:
 
 @dataclass(frozen=True)
 class Network:
-    """Nodes in the order of computation; `result` names the last one. `softmax` tells whether one was taken off."""
+    """Nodes in the order of computation. `softmax` tells whether one was taken off an output.
+
+    `entries` name the nodes that quantize the model's inputs, and `results` those of its outputs, in its order. What
+    firmware takes and gives of an event is the values of all of them, one input or output after the other.
+    """
 
     nodes: tuple[Node, ...]
-    result: str
+    results: tuple[str, ...]
     softmax: bool
+    entries: tuple[str, ...] = ()
 
 
 def logits_model(model: keras.Model) -> tuple[keras.Model, bool]:
-    """The model without its final softmax, which keeps the order of the outputs; True where there was one."""
-    last = model.outputs[0]._keras_history.operation
-    name = getattr(getattr(last, "activation", None), "__name__", "")
-    if isinstance(last, keras.layers.Softmax) or (name == "softmax" and isinstance(last, keras.layers.Activation)):
-        return keras.Model(model.inputs, last.input, name=model.name), True
-    return model, False
+    """The model without the softmax at its ends, which keeps the order of the classes; True where there was one."""
+    taken = softmaxes(model)
+    if not any(taken):
+        return model, False
+    ends = [tensor._keras_history.operation.input if softmax else tensor
+            for tensor, softmax in zip(model.outputs, taken, strict=True)]
+    return keras.Model(model.inputs, ends if len(ends) > 1 else ends[0], name=model.name), True
+
+
+def output_sizes(model: keras.Model) -> list[int]:
+    """Values that an event has in each output."""
+    return [int(np.prod(tensor.shape[1:])) for tensor in model.outputs]
+
+
+def softmaxes(model: keras.Model) -> tuple[bool, ...]:
+    """True for each output that comes from a softmax of its own layer."""
+    def is_softmax(last: Any) -> bool:
+        name = getattr(getattr(last, "activation", None), "__name__", "")
+        return isinstance(last, keras.layers.Softmax) or (
+            name == "softmax" and isinstance(last, keras.layers.Activation))
+
+    return tuple(is_softmax(tensor._keras_history.operation) for tensor in model.outputs)
 
 
 def read_network(model: keras.Model) -> Network:
@@ -76,14 +97,16 @@ def read_network(model: keras.Model) -> Network:
     Raises:
         ExportError: something cannot be exported exactly; names the layer, the reason and the remedy.
     """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ExportError("only models with one input and one output can be exported as RTL yet",
-                          remedy="Export the parts one by one")
     exported, softmax = logits_model(model)
-    nodes = []
+    nodes: list[Node] = []
     for layer in exported.layers:
         nodes += layer_nodes(layer, _inbound(exported, layer))
-    return Network(tuple(nodes), exported.outputs[0]._keras_history.operation.name, softmax)
+    results = tuple(tensor._keras_history.operation.name for tensor in exported.outputs)
+    if len(set(results)) < len(results):
+        raise ExportError("two outputs of the model are the same", remedy="Leave one of them away")
+    behind = {node.inbound: node.name for node in nodes if node.op == "quantize"}
+    entries = [behind.get((tensor._keras_history.operation.name,)) for tensor in exported.inputs]
+    return Network(tuple(nodes), results, softmax, tuple(name for name in entries if name is not None))
 
 
 def _inbound(model: keras.Model, layer: keras.Layer) -> tuple[str, ...]:

@@ -89,35 +89,44 @@ def trace_network(network: Network, options: RtlOptions | None = None) -> Any:
     trace, _ = _library()
     source, values = _traced(network, options or RtlOptions())
     with _sound_passes():
-        return trace.trace(source, values[network.result])
+        return trace.trace(source, _in_a_row([values[name] for name in network.results]))
 
 
 def trace_layers(network: Network, names: Sequence[str], options: RtlOptions) -> tuple[Any, list[float]]:
     """(logic that gives the values of several nodes, one after the other; delay in ns at the end of each)."""
     trace, _ = _library()
     source, values = _traced(network, options)
-    flat = [np.asarray(values[name]).ravel() for name in names]
     with _sound_passes():
-        logic = trace.trace(source, array_like(np.concatenate(flat), source))
-    return logic, [max(float(element.latency) for element in part) for part in flat]
+        logic = trace.trace(source, _in_a_row([values[name] for name in names]))
+    return logic, [max(float(element.latency) for element in np.asarray(values[name]).ravel()) for name in names]
+
+
+def _in_a_row(values: Sequence[Any]) -> Any:
+    """Several arrays as one, flat, one after the other; one stays as it is."""
+    if len(values) == 1:
+        return values[0]
+    return array_like(np.concatenate([np.asarray(value).ravel() for value in values]), values[0])
 
 
 def _traced(network: Network, options: RtlOptions) -> tuple[Any, dict[str, Any]]:
-    """(the input, the value of every node) in alkaid's arithmetic."""
+    """(the inputs in a row, the value of every node) in alkaid's arithmetic."""
     trace, _ = _library()
-    values: dict[str, Any] = {}
-    source: Any = None
-    for node in network.nodes:
-        if node.op == "input":
-            continue
-        if node.op == "quantize":
-            kif = _kif(node.output, node.shape)
-            source = trace.FVArray.from_kif(*kif, hwconf=trace.HWConfig(1, 1, -1), solver_options=options.solver())
-            values[node.name] = source
-        else:
-            values[node.name] = _apply(node, values, source)
-    if source is None:
+    nodes = {node.name: node for node in network.nodes}
+    entries = [nodes[name] for name in network.entries]
+    if not entries:
         raise ExportError("the model has no quantized input", remedy="Quantize it by a recipe first")
+    kifs = [_kif(node.output, node.shape) for node in entries]
+    kif = kifs[0] if len(kifs) == 1 else tuple(np.concatenate([part.ravel() for part in same])
+                                                           for same in zip(*kifs, strict=True))
+    source: Any = trace.FVArray.from_kif(*kif, hwconf=trace.HWConfig(1, 1, -1), solver_options=options.solver())
+    values: dict[str, Any] = {entries[0].name: source}
+    if len(entries) > 1:
+        ends = np.cumsum([0, *(int(np.prod(node.shape)) for node in entries)])
+        values = {node.name: source[start:end].reshape(node.shape)
+                  for node, start, end in zip(entries, ends, ends[1:], strict=False)}
+    for node in network.nodes:
+        if node.op not in ("input", "quantize"):
+            values[node.name] = _apply(node, values, source)
     return source, values
 
 

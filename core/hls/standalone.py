@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 import resources
+from core.arrays import Arrays, flat
 from core.errors import QuantiscopeError
 from core.files import write_atomically
 from core.hls import emulator, rtl_runner, simulate, yosys
@@ -25,14 +26,17 @@ _BUILD_SH = '#!/bin/sh\n' \
     '# builds and checks this export anew; see rebuild.py\nexec python3 "$(dirname "$0")/rebuild.py" "$@"\n'
 
 
-def store_golden(directory: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write golden/NAME.npy of the first events of each array (events, values), float64, as many as fit."""
+def store_golden(directory: Path, arrays: dict[str, Arrays]) -> None:
+    """Write golden/NAME.npy of the first events of each array (events, values), float64, as many as fit.
+
+    Several inputs or outputs lie one after the other in a row.
+    """
     folder = directory / GOLDEN
     folder.mkdir(parents=True, exist_ok=True)
-    per_event = sum(array[:1].size for array in arrays.values()) * 8
+    per_event = sum(flat(array[:1]).size for array in arrays.values()) * 8
     count = max(1, MOST_GOLDEN_BYTES // max(1, per_event))
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", np.asarray(array[:count], np.float64).reshape(len(array[:count]), -1))
+        np.save(folder / f"{name}.npy", flat(array[:count]).astype(np.float64))
 
 
 def leave(directory: Path, manifest: Manifest) -> Manifest:
@@ -62,7 +66,10 @@ def _cpp_check(hls: HlsProject) -> Check:
     golden = f"{_up(hls.folder)}/{GOLDEN}"
     return Check(build=[Recorded(folder=hls.folder, command=["bash", "build_lib.sh"])],
                  run=Recorded(folder=hls.folder, command=["{python}", "emulator.py", "{library}", f"{hls.top}_double",
-                                                          f"{golden}/events.npy", str(hls.outputs), "{result}"]),
+                                                          f"{golden}/events.npy",
+                                                          emulator.sizes_text(hls.output_sizes or [hls.outputs]),
+                                                          "{result}",
+                                                          emulator.sizes_text(hls.input_sizes or [hls.inputs])]),
                  library="firmware/*.so", expected=f"{GOLDEN}/expected_cpp.npy")
 
 

@@ -1,0 +1,86 @@
+"""Exports of models with several inputs and outputs: every value of every output is compared."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from core.arrays import Several, flat
+from core.hls.export import ExportOptions, export
+from core.hls.hls4ml_options import Hls4mlOptions
+from core.hls.network import logits_model, read_network
+from core.hls.rtl_alkaid import trace_network
+from core.model_io import describe_model
+from core.quant import quantize, uniform
+from core.quant.evaluation import predict
+from core.quant.samples import events_for
+from tests.core.several import network
+
+
+@pytest.fixture(scope="module")
+def model():
+    """tracks (5) and calo (3), in this order -> kind (3) and energy (1); quantized with unlike widths."""
+    built = network()
+    return quantize(built, uniform(describe_model(built), 5))
+
+
+def test_that_logic_traced_from_all_inputs_gives_all_outputs(model):
+    found = read_network(model)
+    assert found.entries == ("tracks_quantizer", "calo_quantizer")
+    assert found.results == ("scores", "energy") and found.softmax
+    events = events_for(model, 300)
+    assert isinstance(events, Several) and [part.shape for part in events.parts] == [(300, 5), (300, 3)]
+    given = np.concatenate([np.asarray(model.get_layer(name).output_quantizer(part.astype(np.float64)))
+                            for name, part in zip(found.entries, events.parts, strict=True)], axis=1)
+    wanted = flat(predict(logits_model(model)[0], events, "float64"))
+    assert wanted.shape == (300, 4) and np.unique(wanted).size > 20
+    np.testing.assert_array_equal(np.asarray(trace_network(found).predict(given)), wanted)
+
+
+def test_that_both_flows_prove_every_output(model, tmp_path):
+    options = ExportOptions("both", events=120, synthesize=False)
+    report = export(model, events_for(model, 200), options, tmp_path / "out")
+    assert report.exactness.mismatches == 0
+    assert {name: check.values for name, check in report.exactness.flows.items()} == {"c++": 480, "rtl": 480}
+    manifest = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert manifest["hls"]["input_sizes"] == [5, 3] and manifest["hls"]["output_sizes"] == [3, 1]
+    bench = (tmp_path / "out/hls4ml/tb_data/tb_input_features.dat").read_text().splitlines()
+    assert len(bench[0].split()) == 8
+    again = subprocess.run([sys.executable, "rebuild.py", "check"], cwd=tmp_path / "out", capture_output=True,
+                           text=True, timeout=300)
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("softmax", ["argmax", "keep"])
+def test_that_a_softmax_of_one_of_two_outputs_is_what_is_asked_for(model, softmax, tmp_path):
+    options = ExportOptions("hls4ml", events=100, synthesize=False, hls4ml=Hls4mlOptions(softmax=softmax))
+    report = export(model, events_for(model, 100), options, tmp_path / "out")
+    assert report.exactness.mismatches == 0
+    assert ("names the same class" in report.exactness.note) == (softmax == "keep")
+
+
+def test_that_the_layer_of_a_fault_is_named_behind_two_inputs(model, tmp_path):
+    """A changed weight in the written C++ is found and named."""
+    from core.events import Monitor
+    from core.hls import diagnosis, exactness, hls4ml_flow
+
+    events = events_for(model, 40)
+    graph = hls4ml_flow.write_project(model, tmp_path, "xcvu9p-flgb2104-2L-e", 5.0, Monitor())
+    weights = next(path for path in sorted((tmp_path / "firmware/weights").glob("w*.h"))
+                   if "[18]" in path.read_text())  # of the layer "two", 3 by 6
+    text = weights.read_text()
+    start = text.index("{") + 1
+    first = text[start:text.index(",", start)]
+    weights.write_text(text[:start] + str(float(first) + 0.25) + text[text.index(",", start):])
+    exported = logits_model(model)[0]
+    found = hls4ml_flow.emulate(graph, tmp_path, flat(events), Monitor())
+    check = exactness.compare("c++", flat(predict(exported, events, "float64")), found, 0.0)
+    assert check.first is not None
+    told = diagnosis.diagnosed(check, exported, read_network(model), events[check.first.event:][:1], tmp_path,
+                               Monitor())
+    assert told.first.layer == "two"
