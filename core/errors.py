@@ -82,6 +82,10 @@ class ToolFailedError(QuantiscopeError):
     """An external tool ended with an error."""
 
 
+class ClusterError(QuantiscopeError):
+    """A cluster cannot be reached, started or used."""
+
+
 class WorkerDiedError(QuantiscopeError):
     """The worker process ended without a result."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from core.cluster_options import ClusterOptions
 from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.rtl_options import RtlOptions
 from core.hls.synthesis_options import SynthesisOptions
@@ -78,6 +79,8 @@ class Search(msgspec.Struct, frozen=True, tag=True):
     `objectives` and `constraints` are texts (see `core.search.objectives`); none: accuracy against energy.
     `workers` is the number of processes (0: one a core), `memory_gb` what they may take together (0: no limit) and
     `way` "xla", "graph" or "" for the faster. The same seed and number of workers give the same candidates.
+    On a `cluster` its workers take the place of these, and the seed does not decide all. `storage` is the URL of a
+    database that Optuna knows, for the study; "": a file in the project.
 
     A gradient search trains one network for `epochs` and needs no `trials` nor `seconds`; `granularity` is that
     of its weights' widths, "tensor", "channel" or "weight"; `beta` are the weights of EBOPs in its loss at the
@@ -105,6 +108,8 @@ class Search(msgspec.Struct, frozen=True, tag=True):
     constraints: list[str] = []
     memory_gb: float = 0.0
     way: str = ""
+    cluster: ClusterOptions = ClusterOptions()
+    storage: str = ""
     granularity: str = "weight"
     beta: list[float] = []
 

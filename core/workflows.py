@@ -179,7 +179,7 @@ def _search(request: requests.Search, monitor: Monitor) -> list[str]:
             from core.search.staged import run_staged
 
             return run_staged(project, request, monitor, builder)
-        if request.method != GRADIENT and not single(request.workers):
+        if request.method != GRADIENT and (request.cluster.asked or not single(request.workers)):
             return run_pooled(project, request, monitor, builder)
         fits(memory_of(request), dataset)
         bring_in_tensorflow()

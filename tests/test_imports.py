@@ -36,7 +36,8 @@ CORE_RANKS = {
     "core.quant": 2, "core.energy": 3, "core.search": 4, "core.hls": 4,
     # plain values that a project stores, or a request holds
     **dict.fromkeys(("core.hls.report", "core.hls.rtl_options", "core.hls.hls4ml_options",
-                     "core.hls.synthesis_options"), 0),
+                     "core.hls.synthesis_options", "core.cluster_options"), 0),
+    "core.cluster": 1,
 }
 ENGINE = 5
 

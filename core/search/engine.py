@@ -106,7 +106,7 @@ def run_pooled(project: Project, request: Search, monitor: Monitor, builder: Bui
 
     check_request(request, project)
     budget = Budget(request.trials, request.seconds)
-    with workers_of(project, request) as workers:
+    with workers_of(project, request, monitor) as workers:
         monitor.stage("compile")
         facts = workers.ready(monitor)[0]
         monitor.log(told_of(workers.workers, facts), source="search")
@@ -116,8 +116,12 @@ def run_pooled(project: Project, request: Search, monitor: Monitor, builder: Bui
                     facts["settings"]).run()
 
 
-def workers_of(project: Project, request: Search) -> Workers:
-    """The workers that a request asks for, started; raises SearchError."""
+def workers_of(project: Project, request: Search, monitor: Monitor) -> Workers:
+    """The workers that a request asks for, here or on a cluster, started; raises SearchError, ClusterError."""
+    if request.cluster.asked:
+        from core.search.cluster import ClusterWorkers
+
+        return ClusterWorkers(setup_of(project, request), request.cluster, monitor)
     from core.search.pool import Pool
 
     return Pool(setup_of(project, request), request.workers, memory_of(request), events_bytes(project))
@@ -206,8 +210,12 @@ def check_request(request: Search, project: Project) -> None:
         raise SearchError("the workers of the search are out of range",
                           remedy="Give 0 or more workers and GB, and a way of xla or graph")
     goal = goal_of(request)
+    request.cluster.check()
     project.require_writable()
     if request.method == GRADIENT:
+        if request.cluster.asked:
+            raise SearchError("a gradient search trains one network, which a cluster does not make faster",
+                              remedy="Leave the cluster out, or search by another method")
         check_widths(request, project.info, project.recipe)
         return
     space = requested_space(project, request)

@@ -47,6 +47,11 @@ class Crew(Protocol):
         ...
 
     @property
+    def ahead(self) -> int:
+        """How many tasks more it takes, where it has several workers."""
+        ...
+
+    @property
     def ordered(self) -> bool:
         """True where tasks are settled in the order they were asked, though that may wait for the first of them."""
         ...
@@ -64,7 +69,7 @@ class Crew(Protocol):
 class Here:
     """A crew of one trainer in this process, which is stopped and paused between epochs."""
 
-    workers = 1
+    workers = ahead = 1
     ordered = True
 
     def __init__(self, trainer: Trainer, monitor: Monitor, budget: Budget, model: str, data: str) -> None:
@@ -91,7 +96,7 @@ class Here:
         assert call == "sensitivity"
         from core.loading import dataset_of, model_of
 
-        model, dataset = model_of(self._model), dataset_of(self._data)
+        model, dataset = model_of(self._model), dataset_of(self._data, self._model)
         from core.quant.sensitivities import sensitivity
 
         return [sensitivity(model, recipe, dataset, self._inner()) for recipe, in arguments]
@@ -177,7 +182,7 @@ class Loop:
     def _tasks(self) -> Iterator[tuple[_Entry, tuple[Any, ...]] | None]:
         """Trainings for the crew, as far as there are any before more is settled."""
         while True:
-            window = self.crew.workers + (self.crew.workers > 1)
+            window = self.crew.workers + (self.crew.ahead if self.crew.workers > 1 else 0)
             under_way = sum(not entry.task.proxy and not entry.known for entry in self.open)
             ended = self._exhausted or self._over(under_way)
             task = None if ended or len(self.open) >= window else self.method.ask()

@@ -73,7 +73,7 @@ def run_staged(project: Project, request: Search, monitor: Monitor, builder: Bui
                           "an output mixes kinds that are its activation with others",
                           "Search by nsga2, or give each output one sort of quantizer")
     budget = Budget(request.trials, request.seconds)
-    with workers_of(project, request) as workers:
+    with workers_of(project, request, monitor) as workers:
         monitor.stage("compile")
         facts = workers.ready(monitor)[0]
         monitor.log(told_of(workers.workers, facts), source="search")
@@ -106,7 +106,8 @@ class Staged:
         try:
             self._adopt()
             self.monitor.stage("shared weights")
-            self.shared = self.workers.all("share", [(SHARED_EPOCHS, self.request.seed)], self.monitor)[0]
+            self.shared = self.workers.kept(
+                self.workers.all("share", [(SHARED_EPOCHS, self.request.seed)], self.monitor)[0])
             self.monitor.stage("search")
             self.proxies = Proxies(self.space, self.request.seed, self.setting.goal, self._proxy_figures)
             self.proxies.tell(anchors(self.space))
@@ -137,13 +138,18 @@ class Staged:
             self.budget.report(self.monitor)
             if self._over():
                 break
-        chosen = self.proxies.chosen(ROUND, set(self.known))
+        chosen = self.proxies.chosen(self._round_size, set(self.known))
         self._train([(point, None) for point in chosen], self.request.epochs)
         self._train(self._worth_refining(), self.request.epochs * REFINED)
         self.monitor.log(f"{self.proxies.count} proxies scored, {len(self.known)} recipes trained", "debug", "search")
         if len(self.added) == before:
             self.proxies.restart()
         return len(self.added) > before
+
+    @property
+    def _round_size(self) -> int:
+        """Candidates of a round: enough for all workers."""
+        return max(ROUND, self.workers.workers)
 
     def _worth_refining(self) -> list[tuple[Point, str | None]]:
         """The trained front, as far as it was not trained for long yet."""
@@ -153,7 +159,7 @@ class Staged:
                 front.add(str(key), self._values(candidate))
         by_name = {str(key): key for key in self.known}
         chosen = [by_name[name] for name, _ in front.members() if by_name[name] not in self.refined]
-        return [(dict(key), self.known[key].id) for key in chosen[:ROUND]]
+        return [(dict(key), self.known[key].id) for key in chosen[:self._round_size]]
 
     def _train(self, tasks: Sequence[tuple[Point, str | None]], epochs: int) -> None:
         """Train points from the shared weights, or from a candidate's own, as long as the budget lasts."""

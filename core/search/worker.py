@@ -80,6 +80,9 @@ class Worker:
     def _built(self) -> Any:
         one_thread()
         started = time.monotonic()
+        from core.loading import bring_in_tensorflow
+
+        bring_in_tensorflow()
         import tensorflow as tf
 
         self._import_seconds = time.monotonic() - started
@@ -100,7 +103,7 @@ class Worker:
     def _sources(self) -> tuple[Any, Dataset]:
         from core.loading import dataset_of, model_of
 
-        return model_of(self.setup.model), self._data or dataset_of(self.setup.data)
+        return model_of(self.setup.model), self._data or dataset_of(self.setup.data, self.setup.model)
 
     # -- calls -------------------------------------------------------------------------------------------
 

@@ -67,6 +67,18 @@ class Workers(ABC):
         """True where a call that ended so was lost with its worker and is to be made again."""
         return False
 
+    def failed(self, error: BaseException) -> BaseException:
+        """The error of a call that is not made again, as it is told."""
+        return error
+
+    def watch(self, monitor: Monitor) -> None:  # noqa: B027
+        """Called again and again while calls are under way."""
+
+    @property
+    def ahead(self) -> int:
+        """How many calls are made beyond one a worker, so that none waits for the next."""
+        return 1
+
     def kept(self, value: Any) -> Any:
         """A large value as an argument of many calls: something to be given in its place."""
         return value
@@ -97,7 +109,8 @@ class Workers(ABC):
             if monitor.stopping and not patient:
                 raise Cancelled
             ended = False
-            while len(running) < self.workers + 1 and not monitor.stopping:
+            self.watch(monitor)
+            while len(running) < self.workers + self.ahead and not monitor.stopping:
                 task = next(waiting, _END)
                 ended = task is _END
                 if task is None or task is _END:
@@ -137,7 +150,7 @@ class Workers(ABC):
                 running[self._submitted(call, task)] = task
             else:
                 self._lost = 0
-                yield task[0], error or future.result()
+                yield task[0], future.result() if error is None else self.failed(error)
 
     def _shape(self, arguments: tuple[Any, ...]) -> Any:
         if self.setup.shaped and arguments and isinstance(arguments[0], Recipe):

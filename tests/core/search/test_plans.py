@@ -207,7 +207,7 @@ def test_an_empty_space_is_a_sentence(project, method):
 class Crew:
     """Several at a time, each ending when a made-up clock says so: as a pool, without processes."""
 
-    ordered = True
+    ordered, ahead = True, 1
 
     def __init__(self, workers, seed, dies_after=None):
         self.workers, self.trainer, self.random = workers, StandIn(), np.random.default_rng(seed)

@@ -81,7 +81,7 @@ def here(monkeypatch):
     """Short stages, without other processes."""
     built = []
 
-    def workers_of(project, request):
+    def workers_of(project, request, monitor):
         setup = setup_of(project, request)
         if not built or built[-1].setup.space != setup.space:
             built[:] = [Worker(setup)]
