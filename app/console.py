@@ -76,6 +76,8 @@ def _line(event: events.Event) -> str:
         c = event.candidate
         return (f"{c.id}: {c.evaluation.metric} {c.evaluation.accuracy:.4f}, {c.costs.energy_pj:.0f} pJ,"
                 f" {c.costs.parameter_bits} bits, {c.seconds:.1f} s")
+    if isinstance(event, events.ProxiesScored):
+        return ""  # their number is told with the round
     share = 100 * event.done / event.total if event.total else 0
     left = f", {event.remaining_s:.0f} s left" if event.remaining_s is not None else ""
     return f"{event.message}: {share:.0f} %{left}"

@@ -10,10 +10,10 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QUndoStack
 
-from app.background import in_background
 from app.commands import ApplyCandidate, ApplyPreset, SetCells, State
 from app.inspection import Inspection
 from app.jobs.analysis import LayerAnalysis
+from app.jobs.background import in_background
 from app.jobs.evaluation import LiveEvaluation
 from app.jobs.job import Job, JobState
 from app.jobs.runner import INTERACTIVE, JobRunner
@@ -61,6 +61,7 @@ class Session(QObject):
     costsChanged = Signal()
     evaluationChanged = Signal()
     candidateAdded = Signal(object)
+    proxiesScored = Signal(object)
     selectionChanged = Signal()
     searchStateChanged = Signal(str)
     exportStateChanged = Signal(str)
@@ -216,6 +217,7 @@ class Session(QObject):
     def _leave(self) -> None:
         self.save()
         for job in list(self._long_jobs):
+            job.proxies.disconnect(self.proxiesScored)
             job.candidate.disconnect(self._on_candidate)  # what it still finishes belongs to the old project
             job.cancel()
         if self._float_job is not None:
@@ -449,6 +451,7 @@ class Session(QObject):
         job.progress.connect(self.jobProgress)
         job.stage.connect(self.jobStage)
         job.candidate.connect(self._on_candidate)
+        job.proxies.connect(self.proxiesScored)
         job.failed.connect(self.errorRaised)
         job.ended.connect(self._on_long_job_ended)
         self.jobStarted.emit(job)

@@ -7,7 +7,7 @@ as JSON lines. A core function that takes long accepts a `Monitor`; the default 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -45,7 +45,16 @@ class Stage(msgspec.Struct, frozen=True, tag=True):
     name: str
 
 
-Event = Progress | LogLine | CandidateDone | Stage
+class ProxiesScored(msgspec.Struct, frozen=True, tag=True):
+    """Recipes that were scored on validation events with weights shared by all, and not trained.
+
+    `figures` has a column a figure, such as "accuracy" and "energy_pj", with one entry a recipe.
+    """
+
+    figures: dict[str, list[float]]
+
+
+Event = Progress | LogLine | CandidateDone | Stage | ProxiesScored
 
 
 class Monitor:
@@ -55,6 +64,7 @@ class Monitor:
         emit: receives each event; called in the job's own thread.
         cancelled: returns True once the user has asked the job to stop.
         paused: returns True while the job should wait between two units of work.
+        granted: candidates and seconds that were added to the job's budget since it began, all together.
     """
 
     def __init__(
@@ -62,10 +72,12 @@ class Monitor:
         emit: Callable[[Event], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
         paused: Callable[[], bool] | None = None,
+        granted: Callable[[], tuple[int, float]] | None = None,
     ) -> None:
         self._emit = emit or (lambda event: None)
         self._cancelled = cancelled or (lambda: False)
         self._paused = paused or (lambda: False)
+        self.granted = granted or (lambda: (0, 0.0))
         self._started: dict[str, tuple[float, float]] = {}  # by message: when it began, units done last
 
     def log(self, text: str, level: str = "info", source: str = "") -> None:
@@ -91,6 +103,12 @@ class Monitor:
     def candidate(self, candidate: Candidate) -> None:
         """Emit a candidate that has been stored."""
         self._emit(CandidateDone(candidate))
+
+    def proxies(self, figures: Sequence[Mapping[str, float]]) -> None:
+        """Emit the figures of recipes that were scored without being trained, those that all of them have."""
+        names = [name for name in figures[0] if all(name in one for one in figures)] if figures else []
+        if names:
+            self._emit(ProxiesScored({name: [float(one[name]) for one in figures] for name in names}))
 
     @property
     def stopping(self) -> bool:

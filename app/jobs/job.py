@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 import core.errors
 from core.errors import QuantiscopeError
-from core.events import CandidateDone, Event, LogLine, Progress, Stage
+from core.events import CandidateDone, Event, LogLine, Progress, ProxiesScored, Stage
 
 _numbers = count(1)
 
@@ -36,15 +36,16 @@ class Job(QObject):
     """One submitted request. Exactly one of `finished`, `failed`, `cancelled` comes, then `ended`.
 
     Signals:
-        progress(Progress), logged(LogLine), candidate(Candidate), stage(str): while it runs.
+        progress(Progress), logged(LogLine), candidate(Candidate), proxies(ProxiesScored), stage(str): while it runs.
         finished(object): the result. failed(QuantiscopeError). cancelled().
         stateChanged(JobState); ended(Job).
-        controlled(Job, str): "cancel", "pause" or "resume" was asked for; the runner listens.
+        controlled(Job, str): "cancel", "pause", "resume" or "grant" was asked for; the runner listens.
     """
 
     progress = Signal(object)
     logged = Signal(object)
     candidate = Signal(object)
+    proxies = Signal(object)
     stage = Signal(str)
     finished = Signal(object)
     failed = Signal(object)
@@ -62,6 +63,8 @@ class Job(QObject):
         self.result: Any = None
         self.error: QuantiscopeError | None = None
         self.last_lines: list[str] = []
+        #: candidates and seconds added to the budget since it began
+        self.granted: tuple[int, float] = (0, 0.0)
 
     @property
     def title(self) -> str:
@@ -83,6 +86,12 @@ class Job(QObject):
         if self.state is JobState.PAUSED:
             self.controlled.emit(self, "resume")
 
+    def grant(self, trials: int = 0, seconds: float = 0.0) -> None:
+        """Add candidates and seconds to the budget of what runs or waits."""
+        if not self.state.over and self.state is not JobState.CANCELLING:
+            self.granted = self.granted[0] + trials, self.granted[1] + seconds
+            self.controlled.emit(self, "grant")
+
     # -- called by the runner ----------------------------------------------------------------------
 
     def enter(self, state: JobState) -> None:
@@ -100,6 +109,8 @@ class Job(QObject):
                 self.logged.emit(event)
             case CandidateDone(candidate=candidate):
                 self.candidate.emit(candidate)
+            case ProxiesScored():
+                self.proxies.emit(event)
             case Stage(name=name):
                 self.stage.emit(name)
 

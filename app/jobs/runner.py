@@ -89,6 +89,8 @@ class Lane(QObject):
         self.jobStarted.emit(job)
         if self.worker is not None:
             self.worker.send("run", job.id, job.request)
+            if any(job.granted):  # while it waited
+                self.worker.send("grant", job.id, job.granted)
 
     def _on_controlled(self, job: Job, action: str) -> None:
         if job is not self.current:
@@ -97,7 +99,9 @@ class Lane(QObject):
                 job.give_up()
             return
         if self.worker is not None:
-            self.worker.send(action, job.id)
+            self.worker.send(action, job.id, *([job.granted] if action == "grant" else []))
+        if action == "grant":
+            return
         job.enter({"cancel": JobState.CANCELLING, "pause": JobState.PAUSED, "resume": JobState.RUNNING}[action])
         if action == "cancel":
             self._grace.start(self._grace_ms)

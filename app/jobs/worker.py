@@ -1,6 +1,7 @@
 """The worker process: takes one job at a time, speaks of it in events, stays warm. No Qt in here.
 
-Messages to the worker: ("run", id, request), ("cancel", id), ("pause", id), ("resume", id), ("quit",).
+Messages to the worker: ("run", id, request), ("cancel", id), ("pause", id), ("resume", id),
+("grant", id, (candidates, seconds) in all), ("quit",).
 Messages from it: ("ready", pid), ("event", id, event), ("finished", id, result), ("cancelled", id),
 ("failed", id, (error class, what, why, remedy, details)).
 """
@@ -67,6 +68,7 @@ class Worker:
         self._jobs: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
         self._paused: set[int] = set()
+        self._granted: dict[int, tuple[int, float]] = {}
         self._sending = threading.Lock()
 
     def serve(self) -> None:
@@ -91,6 +93,8 @@ class Worker:
                 self._paused.add(arguments[0])
             elif kind == "resume":
                 self._paused.discard(arguments[0])
+            elif kind == "grant":
+                self._granted[arguments[0]] = arguments[1]
             elif kind == "quit":
                 self._jobs.put(None)
 
@@ -99,7 +103,8 @@ class Worker:
             self._send(("cancelled", identifier))
             return
         emitter = _Emitter(identifier, self._send)
-        monitor = Monitor(emitter.emit, lambda: identifier in self._cancelled, lambda: identifier in self._paused)
+        monitor = Monitor(emitter.emit, lambda: identifier in self._cancelled, lambda: identifier in self._paused,
+                          lambda: self._granted.get(identifier, (0, 0.0)))
         try:
             function = _resolve(self._target)
             self._send(("finished", identifier, function(request, monitor)))

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
-from app.jobs.job import JobState
 from app.session import Session
 from core.errors import QuantiscopeError, SearchError
 from core.model_info import ModelInfo
@@ -125,10 +124,10 @@ def kept_fields(session: Session) -> dict[str, Any]:
 
 
 class SearchForm(QObject):
-    """Keeps the form's fields in the project, and what is to follow the search that runs.
+    """Keeps the form's fields in the project, and adds to the budget of the search.
 
     Signals:
-        extended(): a further budget was added, or is no longer waited for.
+        extended(): a further budget was added, or a search that had some is over.
     """
 
     extended = Signal()
@@ -137,9 +136,8 @@ class SearchForm(QObject):
         super().__init__(parent)
         self.setObjectName("search_form")
         self._session = session
-        self._waiting: list[dict[str, Any]] = []
-        self._next = QTimer(self, objectName="search_next", singleShot=True, interval=0)
-        self._next.timeout.connect(self._on_next)
+        #: how many times the search that runs was given as much again
+        self.added = 0
         session.searchStateChanged.connect(self._on_state)
         session.projectChanged.connect(self._forget)
 
@@ -157,32 +155,32 @@ class SearchForm(QObject):
                 self._session.errorRaised.emit(error)
         return self._session.start_search(**fields)
 
-    def extend(self, fields: dict[str, Any]) -> None:
-        """Search on by as much again once the search that runs has ended by itself."""
-        if self._session.search_state in ("running", "paused"):
-            self._waiting.append(dict(fields))
-            self.extended.emit()
-
     @property
-    def waiting(self) -> int:
-        """How many times the search goes on."""
-        return len(self._waiting)
+    def extendable(self) -> bool:
+        """Whether there is a search, running or over, with a budget that can be added to."""
+        session, job = self._session, self._session.search_job
+        if session.search_state in ("running", "paused") and job is not None:
+            return bool(job.request.trials or job.request.seconds)
+        return session.search_state == "idle" and bool(session.candidates) and bool(self.kept())
+
+    def extend(self) -> None:
+        """Give the search that runs as much again as it was started with; one that is over goes on with as much."""
+        if not self.extendable:
+            return
+        job = self._session.search_job
+        if self._session.search_state == "idle" or job is None:
+            last = msgspec.convert(self.kept(), Search)
+            self._session.start_search(**{name: getattr(last, name) for name in last.__struct_fields__
+                                          if name != "project"})
+            return
+        job.grant(job.request.trials or 0, job.request.seconds or 0.0)
+        self.added += 1
+        self.extended.emit()
 
     def _on_state(self, state: str) -> None:
-        job = self._session.search_job
-        if state != "idle" or not self._waiting:
-            return
-        if job is not None and job.state is JobState.FINISHED:
-            self._next.start()  # the session is still telling everyone that the job has ended
-        else:
+        if state == "idle":
             self._forget()
 
-    def _on_next(self) -> None:
-        if self._waiting and self._session.search_state == "idle":
-            fields = self._waiting.pop(0)
-            self._session.start_search(**fields)
-            self.extended.emit()
-
     def _forget(self) -> None:
-        self._waiting.clear()
+        self.added = 0
         self.extended.emit()

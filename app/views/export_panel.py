@@ -23,10 +23,12 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.jobs.job import Job
+from app.jobs.preflight import PreflightCheck
 from app.session import Session
 from app.views.elided import scrolled
 from app.views.export_settings import Hls4mlSettings, RtlSettings, SynthesisSettings
 from app.views.log_view import LogView
+from app.views.preflight_view import PreflightView
 from app.views.report_view import ReportView
 from app.views.status_bar import duration
 from core.errors import QuantiscopeError
@@ -55,6 +57,7 @@ class ExportPanel(QWidget):
         self._session = session
         self._tools: dict[str, Tool] = {}
         self._job: Job | None = None
+        self.check = PreflightCheck(session.runner, self)
         self.report = ReportView(self)
         self.log = LogView(None, self, "export_log")
         self.log.list.setAccessibleName("Log of the export")
@@ -97,6 +100,7 @@ class ExportPanel(QWidget):
         self.tools = QLabel("", box, objectName="export_tools", wordWrap=True)
         self.tools.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.tools.setAccessibleName("Tools that are needed")
+        self.preflight = PreflightView(self.check, box)
         self.start = QPushButton("Generate and synthesize", box, objectName="export_start")
         theme.set_role(self.start, "primary")
         self.cancel = QPushButton("Cancel", box, objectName="export_cancel")
@@ -114,10 +118,14 @@ class ExportPanel(QWidget):
         area = scrolled(settings, "export_settings_area")
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         layout.addWidget(area, 1)
-        for widget in (self.tools, self.start, self.cancel, self.bar, self.stage):
+        for widget in (self.tools, self.preflight, self.start, self.cancel, self.bar, self.stage):
             layout.addWidget(widget)
         self.flow.currentIndexChanged.connect(self._on_flow)
         self.synthesis.changed.connect(self._on_flow)
+        for signal in (self.part.currentIndexChanged, self.clock.valueChanged, self.events.valueChanged,
+                       self.rtl.changed, self.hls4ml.changed):
+            signal.connect(self._look)
+        self.check.changed.connect(self._on_checked)
         self.start.clicked.connect(self._on_start)
         self.cancel.clicked.connect(self._session.cancel_export)
         return box
@@ -152,6 +160,20 @@ class ExportPanel(QWidget):
         """What the form asks for, as fields of core.requests.Export."""
         return {"flow": self.flow.currentData(), "part": self.part.currentData(), "clock_ns": self.clock.value(),
                 "events": self.events.value(), "rtl": self.rtl.value(), "hls4ml": self.hls4ml.value()}
+
+    def _look(self, *_: object) -> None:
+        """Have it looked at what the export would meet, while someone is there to read it."""
+        session = self._session
+        if not self.isVisible() or session.project is None or session.selected is None:
+            self.check.ask(None)
+        elif session.export_state == "idle":
+            request = Export(project=str(session.project.folder), candidate_id=session.selected.id,
+                             synthesize=self.synthesis.value().tool == YOSYS, **self.request_fields())
+            self.check.ask(request)
+
+    def _on_checked(self) -> None:
+        self._show_tools()
+        self._on_state(self._session.export_state)
 
     def _on_start(self) -> None:
         self.log.lines.clear()
@@ -197,12 +219,13 @@ class ExportPanel(QWidget):
         else:
             self.candidate.setText(f"{chosen.id}: accuracy {100 * chosen.evaluation.accuracy:.2f} %,"
                                    f" {chosen.costs.energy_pj:.0f} pJ, {chosen.costs.parameter_bits} bits")
+        self._look()
         self._on_state(self._session.export_state)
 
     def _on_state(self, state: str) -> None:
         idle = state == "idle"
         ready = all(tool.found for tool in self._needed())
-        self.start.setEnabled(idle and self._session.selected is not None and ready)
+        self.start.setEnabled(idle and self._session.selected is not None and ready and not self.check.forbids)
         self.cancel.setEnabled(state == "running")
         self.cancel.setText("Stopping…" if state == "stopping" else "Cancel")
         self.bar.setVisible(not idle)
@@ -253,6 +276,7 @@ class ExportPanel(QWidget):
         """Look again which tools there are: one may have been installed meanwhile."""
         super().showEvent(event)
         self._tools = {name: tool for name, tool in self._tools.items() if tool.found}
+        self.check.ask(None)  # it may find something else now
         self._on_flow()
 
     def _on_flow(self, *_: object) -> None:
@@ -262,6 +286,7 @@ class ExportPanel(QWidget):
                     self._tools[name] = find_tool(name)
         self._show_tools()
         self._on_state(self._session.export_state)
+        self._look()
 
     def _needed(self) -> list[Tool]:
         """The flow's tools as far as they were looked up."""
@@ -275,3 +300,4 @@ class ExportPanel(QWidget):
                   f" {html.escape(tool.purpose)}. Install it with<br><code>{html.escape(tool.install)}</code>"
                   for tool in self._needed() if not tool.found]
         self.tools.setText("<br>".join(lines))
+        self.tools.setVisible(self.check.findings is None)  # they name the tools too

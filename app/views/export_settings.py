@@ -66,6 +66,11 @@ class RtlSettings(QWidget):
                 widget.setAccessibleName(label)
             widget.setMinimumHeight(FIELD_HEIGHT)
             form.addRow(label, widget)
+        self.language.currentIndexChanged.connect(self.changed)
+        for box in (self.depth, self.stage, self.stages):
+            box.valueChanged.connect(self.changed)
+        for tick in (self.ternary, self.fast):
+            tick.toggled.connect(self.changed)
 
     def value(self) -> RtlOptions:
         """What the form says."""

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QObject, QPointF, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QToolTip, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGraphicsItem, QLabel, QToolTip, QWidget
 
 from app import theme
 from app.inspection import compared_colour
+from app.jobs.job import Job
 from app.models.front_model import FrontModel, drawn, published_points
 from app.models.measures import MEASURES, SYNTHESIZED, Known, Measure, for_metric, known_of, quality_text, syntheses
+from app.models.proxies import ProxyPoints
 from app.models.recipe_summary import recipe_lines
 from app.session import Session
 from app.views.front_items import BY_METHOD, BY_ORDER, UNIFORM, Key, Palette, PointLayer, Rings
 from app.views.plot_base import Axis, LogAxis, Plot, true_value
 from app.views.plot_export import Table
 from core.candidate import Candidate
+from core.events import ProxiesScored
+from core.requests import Search
 
 #: new candidates are drawn together, this often
 LIVE_MS = 50
+#: proxies come in hundreds and are drawn this often
+PROXY_MS = 400
 #: pixels around the pointer within which a point is meant
 REACH = 10.0
 #: letters that the boxes of the axes have room for at least
 BOX_LETTERS = 11
 #: lines of a recipe that a tool tip shows
 TIP_LINES = 12
+PROXIES = "Proxies: scored, not trained"
+PROXY_TIP = ("A recipe scored on validation events with weights that all recipes share.\n"
+             "It was never trained, cannot be selected and is not on the front.")
 EMPTY = "No candidate yet.\nStart a search, or train the recipe, and points appear here while it runs."
 NO_SYNTHESIS = "No candidate has been synthesized yet.\nExport one, and it appears here."
 STEPS = {Qt.Key.Key_Right: 1, Qt.Key.Key_Up: 1, Qt.Key.Key_Left: -1, Qt.Key.Key_Down: -1,
@@ -67,6 +76,7 @@ class ParetoPlot(Plot):
         super().__init__("pareto_plot", "Pareto front", self._axes, parent)
         self._session = session
         self.points = FrontModel()
+        self.proxies = ProxyPoints()
         self.palette_in_force = Palette()
         self._queue: list[Candidate] = []
         self._front: list[str] = []
@@ -77,8 +87,12 @@ class ParetoPlot(Plot):
         self.widget.installEventFilter(self)
         self.widget.scene().sigMouseClicked.connect(self._on_clicked)
         self.failed.connect(session.errorRaised)
-        session.projectChanged.connect(self._on_axes)
+        self._proxy_timer = QTimer(self, objectName="proxy_timer", interval=PROXY_MS, singleShot=True)
+        self._proxy_timer.timeout.connect(self._draw_proxies)
+        session.projectChanged.connect(self._on_project)
         session.candidateAdded.connect(self._on_candidate)
+        session.proxiesScored.connect(self._on_proxies)
+        session.jobStarted.connect(self._on_job)
         session.selectionChanged.connect(self._draw_selection)
         session.costsChanged.connect(self._draw_references)
         session.evaluationChanged.connect(self._on_evaluation)
@@ -128,6 +142,9 @@ class ParetoPlot(Plot):
         self._names: list[pg.TextItem] = []
         for entry in (self._float, self._float_anchor, self._line):
             self.item.addItem(entry)
+        self._shades = pg.ScatterPlotItem(symbol="o", size=5, brush=None)
+        self._shades.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
+        self.item.addItem(self._shades)
         self._layer = PointLayer(self.item, self.palette_in_force)
         self._rings = Rings(self.item)
         for entry in (self._papers, self._recipe, self._chosen):
@@ -144,6 +161,21 @@ class ParetoPlot(Plot):
         found = session.float_evaluation or session.evaluation or next(
             (c.evaluation for c in session.candidates.values()), None)
         return found.metric if found is not None else "accuracy"
+
+    def _on_project(self) -> None:
+        self.proxies.clear()
+        self._on_axes()
+
+    def _on_job(self, job: Job) -> None:
+        """Another search has other shared weights."""
+        if isinstance(job.request, Search):
+            self.proxies.clear()
+            self._draw_proxies()
+
+    def _on_proxies(self, event: ProxiesScored) -> None:
+        self.proxies.add(event)
+        if not self._proxy_timer.isActive():
+            self._proxy_timer.start()
 
     def _on_axes(self) -> None:
         session, metric = self._session, self._metric
@@ -197,6 +229,7 @@ class ParetoPlot(Plot):
         self.title.setText(f"{self.points.vertical.title} against {self.points.horizontal.title[:1].lower()}"
                            f"{self.points.horizontal.title[1:]}")
         self._paint_items()
+        self._draw_proxies()
         self._layer.draw(self.points)
         self._draw_front()
         self._draw_references()
@@ -207,6 +240,7 @@ class ParetoPlot(Plot):
         colours = theme.tokens()
         edge = pg.mkPen(colours.plot_background)
         self._layer.paint()
+        self._shades.setPen(pg.mkPen(colours.muted))
         for item, pen, brush in ((self._recipe, edge, pg.mkBrush(colours.series[2])),
                                  (self._papers, edge, pg.mkBrush(colours.series[3])),
                                  (self._chosen, pg.mkPen(colours.plot_foreground, width=2), None)):
@@ -215,6 +249,12 @@ class ParetoPlot(Plot):
         self._line.setPen(self.pen(colours.series[1], 2))
         self._float.setPen(self.pen(colours.plot_foreground, 1, Qt.PenStyle.DashLine))
         self._float_label.setColor(colours.plot_foreground)
+
+    def _draw_proxies(self) -> None:
+        """What was scored without training: hollow, below all else, and nothing that could be selected."""
+        x, y = self.proxies.places(self.points.horizontal, self.points.vertical)
+        self._shades.setData(x=x, y=y)
+        self._show_text()
 
     def _draw_front(self) -> None:
         self._line.setData(*self.points.staircase())
@@ -269,6 +309,8 @@ class ParetoPlot(Plot):
         entries = [("line", colours.series[1], "", "Pareto front")] if any_trained else []
         if any_trained:
             entries += [("dot", *entry) for entry in self.palette_in_force.key(points)]
+        if len(self._shades.data):
+            entries.append(("ring", colours.muted, "o", PROXIES))
         if not all(points.trained):
             entries.append(("ring", colours.series[6], "o", "Candidates, not trained"))
         if len(self._chosen.data):
@@ -279,7 +321,7 @@ class ParetoPlot(Plot):
             entries.append(("dot", colours.series[3], "s", f"Published {papers} (Nat. Mach. Intell. 3, 675)"))
         self._key.show(entries)
         lacking = {self.points.horizontal.key, self.points.vertical.key} & set(SYNTHESIZED)
-        self.show_empty("" if len(points) or len(self._recipe.data) else
+        self.show_empty("" if len(points) or len(self._recipe.data) or len(self._shades.data) else
                         NO_SYNTHESIS if lacking and self._session.candidates else EMPTY)
 
     # -- choosing ----------------------------------------------------------------------------------
@@ -293,18 +335,38 @@ class ParetoPlot(Plot):
         nearest = int(distance.argmin())
         return self.points.ids[nearest] if distance[nearest] <= REACH else None
 
+    def _proxy_at(self, at: QPointF) -> QPointF | None:
+        """Where the proxy under the pointer is drawn, if there is one."""
+        x, y = self._shades.getData()
+        if not len(x):
+            return None
+        width, height = self.box.viewPixelSize()
+        distance = np.hypot((x - at.x()) / width, (y - at.y()) / height)
+        nearest = int(distance.argmin())
+        return QPointF(x[nearest], y[nearest]) if distance[nearest] <= REACH else None
+
+    def _told(self, at: QPointF) -> str:
+        """A place in the true values of the axes."""
+        axes = ((self.points.horizontal, at.x()), (self.points.vertical, at.y()))
+        return ", ".join(f"{true_value(10**value) if measure.log else format(value, '.4g')} {measure.unit}".strip()
+                         for measure, value in axes)
+
+    def _global(self, at: QPointF) -> QPoint:
+        return self.widget.mapToGlobal(self.widget.mapFromScene(self.box.mapViewToScene(at)))
+
     def readout(self, at: QPointF) -> str:
         """The candidate under the pointer, its recipe in a tool tip; else the place itself."""
         found = self.candidate_at(at)
-        axes = ((self.points.horizontal, at.x()), (self.points.vertical, at.y()))
         if found is None:
+            proxy = self._proxy_at(at)
+            if proxy is not None:
+                text = f"proxy, not trained: {self._told(proxy)}"
+                QToolTip.showText(self._global(at), f"{text}\n{PROXY_TIP}", self.widget)
+                return text
             QToolTip.hideText()
-            places = (f"{true_value(10**value) if measure.log else format(value, '.4g')} {measure.unit}".strip()
-                      for measure, value in axes)
-            return ", ".join(places) if len(self.points) else ""
+            return self._told(at) if len(self.points) else ""
         candidate = self._session.candidates[found]
-        place = self.widget.mapToGlobal(self.widget.mapFromScene(self.box.mapViewToScene(at)))
-        QToolTip.showText(place, _tip(candidate), self.widget)
+        QToolTip.showText(self._global(at), _tip(candidate), self.widget)
         return f"{candidate.id}: {_figures(candidate)}"
 
     def _on_clicked(self, event: object) -> None:

@@ -141,7 +141,8 @@ class SearchPanel(QWidget):
         self.pause = QPushButton("Pause", self, objectName="search_pause")
         self.stop = QPushButton("Stop", self, objectName="search_stop")
         self.extend = QPushButton("Extend", self, objectName="search_extend")
-        self.extend.setToolTip("Search on by as much again once this search has ended")
+        self.extend.setToolTip("As much time and as many candidates again: for the search that runs, or to go on with"
+                               " the one that has ended, by the settings it had")
         self.button_row = QHBoxLayout()
         for button in (self.start, self.pause, self.stop, self.extend):
             button.setStyleSheet("padding-left: 6px; padding-right: 6px;")  # four of them fit a narrow panel
@@ -149,7 +150,7 @@ class SearchPanel(QWidget):
         self.start.clicked.connect(self._on_start)
         self.pause.clicked.connect(self._on_pause)
         self.stop.clicked.connect(self._session.stop_search)
-        self.extend.clicked.connect(self._on_extend)
+        self.extend.clicked.connect(self.plan.extend)
 
     def _status(self) -> None:
         self.bar = QProgressBar(self, objectName="search_progress", textVisible=False, maximum=1000)
@@ -231,12 +232,6 @@ class SearchPanel(QWidget):
         else:
             self._session.pause_search()
 
-    def _on_extend(self) -> None:
-        job = self._session.search_job
-        if job is not None:
-            request = job.request
-            self.plan.extend({name: getattr(request, name) for name in request.__struct_fields__ if name != "project"})
-
     # -- following ---------------------------------------------------------------------------------
 
     def _on_project(self) -> None:
@@ -267,7 +262,7 @@ class SearchPanel(QWidget):
         self.pause.setText("Resume" if state == "paused" else "Pause")
         self.stop.setEnabled(state in ("running", "paused"))
         self.stop.setText("Stopping\u2026" if state == "stopping" else "Stop")
-        self.extend.setEnabled(state in ("running", "paused"))
+        self.extend.setEnabled(self.plan.extendable)
         for number in range(self.pages.count()):
             self.pages.widget(number).setEnabled(idle)
         self.bar.setVisible(not idle)
@@ -280,7 +275,7 @@ class SearchPanel(QWidget):
         theme.set_role(self.progress_text, "error" if idle and problem else "muted")
 
     def _on_extended(self) -> None:
-        more = self.plan.waiting
+        more = self.plan.added
         self.extend.setText(f"Extend ({more})" if more else "Extend")
 
     def _on_stage(self, name: str) -> None:

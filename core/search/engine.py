@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from core.errors import SearchError
@@ -28,11 +28,12 @@ _SEE_ZEROS = frozenset({"ebops", *ESTIMATED, *BUILT})
 
 @dataclass
 class Budget:
-    """Candidates and seconds that may be spent; paused time is free."""
+    """Candidates and seconds that may be spent, and what was granted since; paused time is free."""
 
     trials: int | None
     seconds: float | None
     done: int = 0
+    granted: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
     _started: float = field(default_factory=time.monotonic)
     _paused: float = 0.0
     _waiting_since: float | None = None
@@ -40,6 +41,13 @@ class Budget:
     @property
     def elapsed(self) -> float:
         return time.monotonic() - self._started - self._paused
+
+    @property
+    def limits(self) -> tuple[int | None, float | None]:
+        """Candidates and seconds as they are now."""
+        trials, seconds = self.granted()
+        return (None if self.trials is None else self.trials + trials,
+                None if self.seconds is None else self.seconds + seconds)
 
     def count_pause(self, waiting: bool) -> bool:
         """Take the time between two calls, of which the first was told True, off what is spent."""
@@ -56,22 +64,25 @@ class Budget:
 
     def spent_with(self, ahead: int) -> bool:
         """As `spent`, with so many candidates under way."""
-        if self.trials is not None and self.done + ahead >= self.trials:
+        trials, seconds = self.limits
+        if trials is not None and self.done + ahead >= trials:
             return True
-        if self.seconds is None:
+        if seconds is None:
             return False
         if not self.done:  # a search whose start-up alone outlasts its budget still gives one candidate
-            return ahead > 0 and self.elapsed > self.seconds
-        return self.elapsed * (1 + 0.5 / self.done) > self.seconds
+            return ahead > 0 and self.elapsed > seconds
+        return self.elapsed * (1 + 0.5 / self.done) > seconds
 
     def report(self, monitor: Monitor) -> None:
         """Emit progress in whichever measure ends first."""
-        by_time = self.elapsed / self.seconds if self.seconds else 0.0
-        by_count = self.done / self.trials if self.trials else 0.0
-        if self.seconds and by_time >= by_count:
-            monitor.progress("search, seconds", min(self.elapsed, self.seconds), self.seconds)
-        elif self.trials:
-            monitor.progress("search, candidates", self.done, self.trials)
+        self.granted = monitor.granted
+        trials, seconds = self.limits
+        by_time = self.elapsed / seconds if seconds else 0.0
+        by_count = self.done / trials if trials else 0.0
+        if seconds and by_time >= by_count:
+            monitor.progress("search, seconds", min(self.elapsed, seconds), seconds)
+        elif trials:
+            monitor.progress("search, candidates", self.done, trials)
 
 
 def run_search(project: Project, request: Search, trainer: Trainer, monitor: Monitor,

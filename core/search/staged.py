@@ -255,7 +255,9 @@ class Staged:
         found = np.zeros(len(points))
         for i, scores in enumerate(self.workers.all("proxies", [(self.shared, part) for part in parts], self.monitor)):
             found[i::self.workers.workers] = scores
-        return [proxy_figures(self.setting, point, float(figure)) for point, figure in zip(points, found, strict=True)]
+        scored = [proxy_figures(self.setting, point, float(one)) for point, one in zip(points, found, strict=True)]
+        self.monitor.proxies(scored)
+        return scored
 
 
 def proxy_figures(chosen: Setting, point: Point, figure: float) -> dict[str, float]:

@@ -34,6 +34,8 @@ class PlayedRunner(QObject):
         return job
 
     def _on_controlled(self, job: Job, action: str) -> None:
+        if action == "grant":
+            return
         job.enter({"cancel": JobState.CANCELLING, "pause": JobState.PAUSED, "resume": JobState.RUNNING}[action])
 
     def last(self, kind: type) -> Job:

@@ -20,8 +20,10 @@ from app.views.pareto_plot import ParetoPlot
 from app.views.roc_plot import RocPlot
 from core.candidate import Candidate, Costs, Evaluation
 from core.errors import SearchError
+from core.events import CandidateDone, ProxiesScored
 from core.hls.report import ExportReport, SynthesisReport
 from core.quant.recipe import Recipe, uniform
+from core.requests import Search
 from tests.app.played import THREE, candidate, evaluation, find_candidates, pixel, shown
 
 LEFT, CONTROL = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier
@@ -299,3 +301,31 @@ def test_that_ten_thousand_candidates_are_coloured_and_filtered_within_a_moment(
     view.filter.returnPressed.emit()
     assert time.process_time() - before < 2.0
     assert 0 < len(ids(view)) < 2000
+
+
+# -- proxies ---------------------------------------------------------------------------------------
+
+
+def test_that_proxies_are_drawn_hollow_named_and_can_be_neither_selected_nor_on_the_front(qtbot, played):
+    plot = shown(qtbot, ParetoPlot(played))
+    assert played.start_search(trials=10)
+    job = played.runner.last(Search)
+    job.tell(CandidateDone(candidate(1, 0.70, 2000)))
+    job.tell(ProxiesScored({"accuracy": [0.74, 0.6], "energy_pj": [500.0, 4000.0], "loss": [1.0, 2.0]}))
+    qtbot.waitUntil(lambda: len(plot._shades.data) == 2 and len(plot.points) == 1, timeout=3000)
+    plot.show_all()
+    assert plot.points.front == ["c0001"]  # although a proxy beats it in both
+    assert {entry[1].text for entry in plot.legend.items} >= {"Proxies: scored, not trained"}
+    assert plot._shades.opts["brush"] is None or plot._shades.opts["brush"].style() == Qt.BrushStyle.NoBrush
+    at = QPointF(math.log10(500), 74.0)
+    assert plot.readout(at) == "proxy, not trained: 500 pJ, 74 %"
+    QTest.mouseClick(plot.widget.viewport(), LEFT, pos=pixel(plot, at.x(), at.y()))
+    assert played.selected_id is None
+    choose(plot.horizontal, "ebops")  # not known of these
+    assert not len(plot._shades.data)
+    choose(plot.horizontal, "energy_pj")
+    choose(plot.vertical, "error")
+    assert sorted(plot._shades.getData()[1]) == pytest.approx([math.log10(26), math.log10(40)])
+    job.succeed([])
+    assert played.start_search(trials=10)  # with other weights, the old scores say nothing
+    assert not len(plot.proxies) and not len(plot._shades.data)

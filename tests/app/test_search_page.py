@@ -23,7 +23,7 @@ from core.requests import Search
 from core.search.methods import METHODS
 from core.search.objectives import Goal
 from core.search.summary import hypervolume_history, reference_point
-from tests.app.played import THREE, find_candidates, shown
+from tests.app.played import THREE, candidate, find_candidates, shown
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -119,20 +119,24 @@ def test_that_a_search_without_limit_or_without_quantizers_cannot_start(qtbot, p
     assert "Biases" in panel.progress_text.text()
 
 
-def test_that_extending_searches_on_by_as_much_again_and_stopping_forgets_it(qtbot, played):
+def test_that_extending_adds_to_the_budget_of_the_search_that_runs_and_goes_on_with_one_that_is_over(qtbot, played):
     panel = panel_of(qtbot, played)
     first = started(panel, played)
+    job = played.runner.last(Search)
     click(panel, "search_extend")
     click(panel, "search_extend")
     assert panel.extend.text() == "Extend (2)"
-    played.runner.last(Search).succeed([])
-    qtbot.waitUntil(lambda: played.search_state == "running", timeout=2000)
-    assert len([job for job in played.runner.jobs if isinstance(job.request, Search)]) == 2
-    assert played.runner.last(Search).request == first and panel.extend.text() == "Extend (1)"
+    assert job.granted == (2 * (first.trials or 0), 2 * (first.seconds or 0.0)) != (0, 0.0)
+    job.tell(CandidateDone(candidate(1, 0.7, 1000)))
+    job.succeed(["c0001"])
+    assert played.search_state == "idle" and panel.extend.text() == "Extend"
+    panel.epochs.setValue(first.epochs + 5)  # the settings it had hold, not those of the form
+    click(panel, "search_extend")
+    assert played.search_state == "running"
+    assert played.runner.last(Search) is not job and played.runner.last(Search).request == first
     click(panel, "search_stop")
     played.runner.last(Search).give_up()
-    QTest.qWait(50)
-    assert played.search_state == "idle" and panel.plan.waiting == 0
+    assert played.search_state == "idle" and panel.extend.isEnabled()
 
 
 def test_that_the_panel_tells_how_many_were_found_and_the_best(qtbot, played):

@@ -16,8 +16,8 @@ from PySide6.QtCore import QObject, QTimer
 
 import app.session
 from app import application, theme
-from app.background import in_background
 from app.collector import Collector
+from app.jobs.background import in_background
 from app.opening import read_project
 from app.session import Session
 from core.errors import ProjectError
