@@ -2,15 +2,15 @@
 PYTHON := .venv/bin/python
 OFFSCREEN := QT_QPA_PLATFORM=offscreen
 
-.PHONY: run test test-slow fuzz matrix bench lint screenshots families bootstrap clean
+.PHONY: run test test-slow test-tools fuzz matrix bench lint screenshots families bootstrap clean
 
 run: bootstrap
 	@scripts/run.sh
 
-test: lint
-	$(OFFSCREEN) $(PYTHON) -m pytest -m "not slow" --durations=15
+test: lint test-tools
+	$(OFFSCREEN) $(PYTHON) -m pytest -m "not slow" --durations=15 -n auto --maxprocesses 4 --dist worksteal
 
-test-slow: bootstrap
+test-slow: test-tools
 	$(OFFSCREEN) $(PYTHON) -m pytest -m slow --durations=15
 
 # hostile inputs to every reader; atheris is Linux's alone, without it mutation and hypothesis do its part
@@ -38,6 +38,9 @@ families: bootstrap
 
 bootstrap:
 	@scripts/bootstrap.sh
+
+test-tools:
+	@scripts/bootstrap.sh tests
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out families-out fuzz-findings
