@@ -93,6 +93,13 @@ class GroupTable(QAbstractTableModel):
         self.endResetModel()
         self.changed.emit()
 
+    def take_lines(self, lines: Sequence[tuple[str, str, str]]) -> None:
+        """Show these (pattern, parameter, quantizers), also unfinished ones."""
+        self.beginResetModel()
+        self.lines = [Group(*line) for line in lines]
+        self.endResetModel()
+        self.changed.emit()
+
     def add(self, line: Group) -> None:
         """Append a line."""
         self.beginInsertRows(QModelIndex(), len(self.lines), len(self.lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -21,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.models.search_form import Checked, numbers_of
+from app.models.space_state import ChangeSpace, SpaceState
 from app.models.space_table import GroupTable
 from app.session import Session
 from app.views.space_dialog import SpaceDialog
@@ -141,10 +143,15 @@ class SpaceEditor(QWidget):
         self.quantization_config: dict[str, Any] = {}
         self.limit: dict[str, Any] = {}
         self.dialog: SpaceDialog | None = None
+        #: while the form is filled in by the program, nothing is an edit
+        self._quiet = True
         self._make_lists()
         self._make_numbers()
         self._arrange()
         self.groups.changed.connect(self._on_changed)
+        self.changed.connect(self._record)
+        self._state = self.state()
+        self._quiet = False
 
     def _make_lists(self) -> None:
         self.tabs = QTabWidget(self, objectName="search_options")
@@ -193,6 +200,11 @@ class SpaceEditor(QWidget):
         layout.addWidget(self.open)
         layout.addWidget(self.summary)
 
+    @property
+    def undo_stack(self) -> QUndoStack:
+        """The stack that edits are on."""
+        return self._session.undo_stack
+
     # -- reading and writing -----------------------------------------------------------------------
 
     def problem(self) -> str:
@@ -210,8 +222,49 @@ class SpaceEditor(QWidget):
                 "sparsity": numbers_of(self.zeros.text(), "shares of zeros"), "tune_units": self.shared.currentData(),
                 "quantization_config": self.quantization_config, "limit": self.limit}
 
+    def state(self) -> SpaceState:
+        """The form as it is, also where it cannot be used."""
+        return SpaceState({parameter: tuple(chosen.chosen()) for parameter, chosen in self.options.items()},
+                          tuple(self.frozen.chosen()),
+                          tuple((line.pattern, line.parameter, line.options) for line in self.groups.lines),
+                          self.units.text(), self.shared.currentData(), self.zeros.text(),
+                          self.quantization_config, self.limit)
+
+    def show_state(self, state: SpaceState) -> None:
+        """Fill the form in anew, for undo and redo."""
+        self._quiet = True
+        for parameter, options in self.options.items():
+            options.list.choose(list(state.options.get(parameter, ())))
+        for row in range(self.frozen.count()):
+            name = self.frozen.item(row).text()
+            self.frozen.tick(name, name in state.frozen)
+        self.groups.take_lines(state.groups)
+        self.units.setText(state.units)
+        self.shared.setCurrentIndex(max(self.shared.findData(state.shared), 0))
+        self.zeros.setText(state.zeros)
+        self.quantization_config, self.limit = state.config, state.limit
+        if self.dialog is not None:
+            self.dialog.show_settings(state.config, state.limit)
+        self._quiet = False
+        self._state = state
+        self.changed.emit()
+
+    def _record(self) -> None:
+        """An edit by hand, on the stack with those of the recipe."""
+        if self._quiet:
+            return
+        old, self._state = self._state, self.state()
+        if old != self._state and self._session.project is not None:
+            self._session.undo_stack.push(ChangeSpace(self.show_state, old, self._state))
+
     def take(self, fields: dict[str, Any]) -> None:
         """Show kept fields, or those a project begins with."""
+        self._quiet = True
+        self._fill(fields)
+        self._quiet = False
+        self._state = self.state()
+
+    def _fill(self, fields: dict[str, Any]) -> None:
         defaults = default_options()
         for parameter, options in self.options.items():
             options.list.choose((fields.get("options") or defaults).get(parameter, []))

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence, QUndoStack
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QDialog,
@@ -65,6 +66,7 @@ class SpaceDialog(QDialog):
         self.tabs.addTab(self._autoqkeras_page(), "AutoQKeras")
         self.summary = QLabel("", self, objectName="space_summary", wordWrap=True)
         theme.set_role(self.summary, "muted")
+        self._make_undo(editor.undo_stack)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close, self)
         buttons.rejected.connect(self.close)
         layout = QVBoxLayout(self)
@@ -72,6 +74,12 @@ class SpaceDialog(QDialog):
         layout.addWidget(self.message)
         layout.addWidget(self.summary)
         layout.addWidget(buttons)
+
+    def _make_undo(self, stack: QUndoStack) -> None:
+        """The window's undo and redo, by the same keys: a dialog does not see the window's."""
+        for action, key in ((stack.createUndoAction(self), "Ctrl+Z"), (stack.createRedoAction(self), "Ctrl+Shift+Z")):
+            action.setShortcut(QKeySequence(key))
+            self.addAction(action)
 
     # -- building ----------------------------------------------------------------------------------
 

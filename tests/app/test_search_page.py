@@ -395,3 +395,57 @@ def test_that_the_volume_is_that_of_the_objectives_searched_for(qtbot, played):
     job.succeed([])
     qtbot.waitUntil(lambda: len(plot.history.ids) == 4, timeout=3000)
     assert "log2 parameter_bits" in plot.item.getAxis("left").labelText
+
+
+# -- undo ------------------------------------------------------------------------------------------
+
+
+def test_that_edits_of_the_space_are_named_undone_and_redone_on_the_stack_of_the_recipe(qtbot, played):
+    panel = panel_of(qtbot, played)
+    stack, space = played.undo_stack, panel.space
+    before = space.fields()
+    assert not stack.canUndo()  # filling the form in is no edit
+    panel.pages.setCurrentWidget(space)
+    kernels = panel.findChild(QListWidget, "options_kernel_list")
+    first = kernels.item(0).text()
+    kernels.setFocus()
+    kernels.setCurrentRow(0)
+    QTest.keyClick(kernels, Qt.Key.Key_Space)
+    assert stack.undoText() == f"leave {first} out for kernels"
+    type_into(space.units, "0.5 2")
+    assert stack.count() == 2 and stack.undoText() == "set units multipliers to 0.5 2"  # one edit, not five
+    played.set_quantizers({("fc1", "kernel"): "ternary()"})
+    space.tabs.setCurrentWidget(space.frozen)
+    space.frozen.item(1).setCheckState(Qt.CheckState.Checked)
+    assert stack.undoText() == f"freeze {space.frozen.item(1).text()}"
+    after = space.fields()
+    stack.undo()
+    assert space.fields()["frozen"] == before["frozen"]
+    stack.undo()
+    assert played.quantizer("fc1", "kernel") != "ternary()" and space.units.text() == "0.5 2"
+    stack.undo()
+    stack.undo()
+    assert space.fields() == before and not stack.canUndo()
+    for _ in range(4):
+        stack.redo()
+    assert space.fields() == after
+
+
+def test_that_groups_and_autoqkeras_settings_are_undone_by_the_keys_of_their_dialog(qtbot, played):
+    panel = panel_of(qtbot, played)
+    click(panel, "search_space_open")
+    dialog = panel.space.dialog
+    qtbot.waitExposed(dialog)
+    dialog.activateWindow()
+    qtbot.waitUntil(dialog.isActiveWindow, timeout=3000)
+    dialog.tabs.setCurrentIndex(1)
+    panel.space.groups.set_layer("fc2", "kernel", ["ternary()"])
+    assert played.undo_stack.undoText() == "add group fc2$"
+    dialog.settingsWanted.emit({"kernel": {"ternary()": 2}}, {})
+    assert played.undo_stack.undoText() == "search by AutoQKeras's settings"
+    QTest.keyClick(dialog, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert panel.space.quantization_config == {}
+    QTest.keyClick(dialog, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert panel.space.groups.lines == []
+    QTest.keyClick(dialog, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert [line.pattern for line in panel.space.groups.lines] == ["fc2$"]
