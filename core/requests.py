@@ -216,6 +216,17 @@ class Calibrate(msgspec.Struct, frozen=True, tag=True):
     layers: list[str] = []
 
 
+class Importances(msgspec.Struct, frozen=True, tag=True):
+    """How much each choice matters, for each objective. Result: {objective: [core.search.summary.Importance]}.
+
+    `objectives` and `constraints` are those of Search; none: accuracy against energy.
+    """
+
+    project: str
+    objectives: list[str] = []
+    constraints: list[str] = []
+
+
 class Verify(msgspec.Struct, frozen=True, tag=True):
     """Compute candidates again from what is stored of them. Result: Verification.
 
@@ -228,4 +239,4 @@ class Verify(msgspec.Struct, frozen=True, tag=True):
 
 
 Request = WarmUp | Evaluate | Train | Search | Export | Synthesize | WriteScript | ListPrecision | Preflight \
-    | MeasureSensitivity | RecordValues | Calibrate | Verify
+    | MeasureSensitivity | RecordValues | Calibrate | Verify | Importances

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from core.hls.hls4ml_precision import PrecisionReport
     from core.hls.preflight import Finding
     from core.quant.training import TrainOptions
+    from core.search.summary import Importance
     from core.verify import Verification
 
 
@@ -272,6 +273,16 @@ def _verify(request: requests.Verify, monitor: Monitor) -> Verification:
         return verify(project, candidates, dataset, monitor)
 
 
+def _importances(request: requests.Importances, monitor: Monitor) -> dict[str, list[Importance]]:
+    from core.search.objectives import Goal
+    from core.search.summary import importances
+
+    with Project.open(request.project) as project:
+        goal = Goal.of(request.objectives, request.constraints).resolved(project.info)
+        candidates = project.candidates()
+    return {objective.name: importances(candidates, goal, number) for number, objective in enumerate(goal.objectives)}
+
+
 _JOBS: dict[type, Callable[[Any, Monitor], Any]] = {
     requests.WarmUp: _warm_up,
     requests.Evaluate: _evaluate,
@@ -283,6 +294,7 @@ _JOBS: dict[type, Callable[[Any, Monitor], Any]] = {
     requests.Synthesize: firmware.synthesize_candidate,
     requests.WriteScript: firmware.write_script,
     requests.Verify: _verify,
+    requests.Importances: _importances,
     requests.MeasureSensitivity: measurements.measure_sensitivity,
     requests.RecordValues: measurements.record_values,
     requests.Calibrate: measurements.calibrate,

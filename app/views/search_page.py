@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSplitter, QTabWidget, QWidget
 from app.session import Session
 from app.views.candidate_view import CandidateView
 from app.views.history_plot import HistoryPlot
+from app.views.importance_plot import ImportancePlot
 from app.views.pareto_plot import ParetoPlot
 from app.views.roc_plot import RocPlot
 from app.views.search_panel import SearchPanel
@@ -39,6 +40,8 @@ class SearchPage(QWidget):
         self.beside.setAccessibleName("Plots beside the front")
         self.beside.addTab(self.roc, "ROC")
         self.beside.addTab(self.history, "Progress")
+        self.importance = ImportancePlot(session, self)
+        self.beside.addTab(self.importance, "Importance")
         plots = QSplitter(Qt.Orientation.Horizontal, self, objectName="search_plots")
         plots.addWidget(self.pareto)
         plots.addWidget(self.beside)

@@ -15,14 +15,16 @@ from app.jobs.job import JobState
 from app.models.search_form import check, kept_fields, numbers_of, texts_of
 from app.models.space_table import widths
 from app.views.history_plot import HistoryPlot
+from app.views.importance_plot import ImportancePlot
 from app.views.search_panel import SearchPanel
 from core.errors import SearchError
 from core.events import CandidateDone, Progress
 from core.quant.recipe import Recipe
-from core.requests import Search
+from core.requests import Importances, Search
 from core.search.methods import METHODS
 from core.search.objectives import Goal
-from core.search.summary import hypervolume_history, reference_point
+from core.search.summary import Importance, hypervolume_history, reference_point
+from core.workflows import run
 from tests.app.played import THREE, candidate, find_candidates, shown
 
 LEFT = Qt.MouseButton.LeftButton
@@ -449,3 +451,41 @@ def test_that_groups_and_autoqkeras_settings_are_undone_by_the_keys_of_their_dia
     assert panel.space.groups.lines == []
     QTest.keyClick(dialog, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
     assert [line.pattern for line in panel.space.groups.lines] == ["fc2$"]
+
+
+# -- importances -----------------------------------------------------------------------------------
+
+
+def test_that_the_importance_of_each_choice_is_asked_when_it_is_looked_at_and_drawn_as_bars(qtbot, played, tmp_path):
+    plot = ImportancePlot(played)
+    find_candidates(played, THREE)
+    assert not any(isinstance(job.request, Importances) for job in played.runner.jobs)  # nobody sees it
+    shown(qtbot, plot)
+    job = played.runner.last(Importances)
+    assert job.request.project == str(played.project.folder) and "Working out" in plot._empty.text()
+    job.succeed({"accuracy": [Importance("fc1", "kernel", 0.75, 5), Importance("fc2", "bias", 0.25, 2)],
+                 "energy_pj": [Importance("fc2", "kernel", 1.0, 3)]})
+    assert list(plot._bars.opts["width"]) == [75.0, 25.0] and not plot._empty.isVisible()
+    assert plot.readout(QPointF(10, 0.2)) == "fc1 kernel: 75.0 %, 5 different ones tried"
+    plot.objective.setCurrentIndex(1)
+    assert list(plot._bars.opts["width"]) == [100.0]
+    plot.save(tmp_path / "importance.csv")
+    rows = list(csv.DictReader((tmp_path / "importance.csv").open()))
+    assert [(row["objective"], row["layer"], float(row["share"])) for row in rows] == [
+        ("accuracy", "fc1", 0.75), ("accuracy", "fc2", 0.25), ("energy_pj", "fc2", 1.0)]
+
+
+def test_that_the_worker_tells_which_choice_matters_and_says_when_there_are_too_few(played):
+    request = Importances(project=str(played.project.folder))
+    with pytest.raises(SearchError, match="need more candidates"):
+        run(request)
+    for number in range(12):
+        wide = number % 2  # the kernel of fc1 decides; the bias of fc2 is only different
+        one = candidate(number + 1, 0.5 + 0.2 * wide + 0.001 * number, 1000 + number)
+        recipe = played.project.recipe.with_quantizer("fc1", "kernel", f"quantized_bits({2 + 4 * wide},0,alpha=1)") \
+            .with_quantizer("fc2", "bias", f"quantized_bits({4 + number % 3},0,alpha=1)")
+        played.project.add_candidate(msgspec.structs.replace(one, recipe=recipe), {})
+    found = run(request)
+    assert set(found) == {"accuracy", "energy_pj"}
+    assert (found["accuracy"][0].layer, found["accuracy"][0].parameter) == ("fc1", "kernel")
+    assert found["accuracy"][0].options == 2
