@@ -6,7 +6,6 @@ import json
 import shutil
 
 import msgspec
-import numpy as np
 import pytest
 
 from app import cli
@@ -24,12 +23,7 @@ def files(tmp_path_factory):
     """A small model and its events as files."""
     from tests.core.quant import small
 
-    folder = tmp_path_factory.mktemp("files")
-    data = small.dataset(1500)
-    small.network().save(folder / "model.keras")
-    np.savez(folder / "events.npz", X=np.concatenate([data.x_train, data.x_val, data.x_test]),
-             y=np.concatenate([data.y_train, data.y_val, data.y_test]))
-    return folder / "model.keras", folder / "events.npz"
+    return small.files(tmp_path_factory.mktemp("files"), 1500)
 
 
 def searched(folder, files, method="nsga2", **more):

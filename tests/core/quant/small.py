@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 
@@ -31,3 +33,12 @@ def network(seed: int = 0, dropout: float = 0.0) -> keras.Model:
     layers += [keras.layers.Dense(12, activation="relu", name="second"),
                keras.layers.Dense(CLASSES, activation="softmax", name="last")]
     return keras.Sequential(layers)
+
+
+def files(folder: Path, events: int = 1200, model: keras.Model | None = None) -> tuple[str, str]:
+    """The network (or another model) and its events as files in a folder: paths of both."""
+    data = dataset(events)
+    (model or network()).save(folder / "model.keras")
+    np.savez(folder / "events.npz", X=np.concatenate([data.x_train, data.x_val, data.x_test]),
+             y=np.concatenate([data.y_train, data.y_val, data.y_test]))
+    return str(folder / "model.keras"), str(folder / "events.npz")

@@ -29,12 +29,7 @@ from tests.core.quant import small
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A small model and its events as files."""
-    folder = tmp_path_factory.mktemp("files")
-    data = small.dataset(1200)
-    small.network().save(folder / "model.keras")
-    np.savez(folder / "events.npz", X=np.concatenate([data.x_train, data.x_val, data.x_test]),
-             y=np.concatenate([data.y_train, data.y_val, data.y_test]))
-    return str(folder / "model.keras"), str(folder / "events.npz")
+    return small.files(tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture
@@ -231,15 +226,12 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_loaded(project, c
 def pruned(tmp_path_factory):
     """A project of a network that ends with a softmax of its own, and its last candidate of a gradient search."""
     folder = tmp_path_factory.mktemp("pruned")
-    data = small.dataset(1200)
     keras.utils.set_random_seed(1)
-    x = keras.Input((data.x_train.shape[1],), name="features")
+    x = keras.Input((small.FEATURES,), name="features")
     y = keras.layers.Activation("relu", name="relu")(keras.layers.Dense(8, name="first")(x))
-    y = keras.layers.Dense(int(data.y_train.max()) + 1, name="last")(y)
-    keras.Model(x, keras.layers.Softmax(name="softmax")(y)).save(folder / "model.keras")
-    np.savez(folder / "events.npz", X=np.concatenate([data.x_train, data.x_val, data.x_test]),
-             y=np.concatenate([data.y_train, data.y_val, data.y_test]))
-    with Project.create(folder / "p", str(folder / "model.keras"), str(folder / "events.npz")) as project:
+    y = keras.layers.Dense(small.CLASSES, name="last")(y)
+    model = keras.Model(x, keras.layers.Softmax(name="softmax")(y))
+    with Project.create(folder / "p", *small.files(folder, model=model)) as project:
         search(project, request(project, 12))
         model = rebuilt(project, project.candidates()[-1])
         bits = [np.asarray(layer.width_variables("output")["bits"]) for layer in model.layers

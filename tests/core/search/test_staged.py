@@ -40,12 +40,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A small model and its events as files."""
-    folder = tmp_path_factory.mktemp("files")
-    data = small.dataset(1200)
-    small.network().save(folder / "model.keras")
-    np.savez(folder / "events.npz", X=np.concatenate([data.x_train, data.x_val, data.x_test]),
-             y=np.concatenate([data.y_train, data.y_val, data.y_test]))
-    return str(folder / "model.keras"), str(folder / "events.npz")
+    return small.files(tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture
