@@ -14,7 +14,9 @@ from typing import Annotated, Any
 import typer
 
 from app import cli_firmware, console
+from app.cli_cluster import on_cluster
 from core import requests
+from core.cluster_options import ClusterOptions
 from core.errors import ProjectError, QuantiscopeError, RecipeError
 from core.model_io import inspect_model
 from core.quant.recipe import Recipe, uniform
@@ -24,6 +26,8 @@ cli = typer.Typer(name="quantiscope", no_args_is_help=True, add_completion=False
                   help="From a trained Keras model to trigger firmware, with every trade-off visible.")
 
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")]
+JsonLines = Annotated[bool, typer.Option(
+    "--json-lines", help="Write one JSON object a line to stdout for each event, the result last.")]
 Data = Annotated[str, typer.Option("--data", help="A dataset file, or a bundled set: jets, family:deep_sets ...")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe file (JSON).")]
 Bits = Annotated[int | None, typer.Option("--bits", help="Instead of a recipe: the same width everywhere.")]
@@ -39,6 +43,8 @@ Rtl = Annotated[list[str] | None, typer.Option(
     "--rtl", help="A setting of the RTL flow: language=vhdl, ternary_adders=no, depth_limit=4, stage_ns=3.5, stages=8"
                   " or fast_solver=yes; repeat.")]
 Events = Annotated[int, typer.Option(help="Test events for the bit-exactness check; 0: all.")]
+#: no cluster
+_HERE = ClusterOptions()
 #: below the help of `search`
 METHOD_LINES = "Methods:\n\n" + "\n\n".join(f"{key}: {method.summary}." for key, method in METHODS.items())
 
@@ -165,6 +171,7 @@ def train(project: ProjectFolder, recipe: RecipeFile = None, bits: Bits = None, 
 
 
 @cli.command(epilog=METHOD_LINES)
+@on_cluster
 def search(project: ProjectFolder,
            method: Annotated[str, typer.Option(help="How candidates are found; listed below.")] = "staged",
            trials: Annotated[int | None, typer.Option(help="Stop after this many candidates.")] = None,
@@ -197,10 +204,17 @@ def search(project: ProjectFolder,
                help="For gradient: one trained width a tensor, channel or weight.")] = "weight",
            autoqkeras: Annotated[Path | None, typer.Option(
                help="A file with AutoQKeras's quantization_config and limit; takes the place of --option.")] = None,
+           storage: Annotated[str, typer.Option(
+               envvar="QUANTISCOPE_STORAGE", show_envvar=True,
+               help="URL of a database for the study, such as postgresql://USER@HOST/NAME; by default a file in the"
+                    " project. Its password is not stored: give it again, or by PGPASSWORD or ~/.pgpass.")] = "",
+           resume: Annotated[bool, typer.Option(
+               "--resume", help="Go on with a project that is there; never make one.")] = False,
            model: Annotated[Path | None, typer.Option(help="Make the project from this model.")] = None,
-           data: Data = "jets", json: Json = False) -> None:
+           data: Data = "jets", json: Json = False, json_lines: JsonLines = False,
+           cluster: ClusterOptions = _HERE) -> None:
     """Search for the Pareto front of accuracy against energy, or any other goal; goes on where it ended before."""
-    with console.output(json) as out:
+    with console.output(json, json_lines) as out:
         from core.search.autoqkeras import read_file
         from core.search.methods import METHODS, Method
 
@@ -208,6 +222,8 @@ def search(project: ProjectFolder,
         if trials is None and seconds is None and known.needs_budget:
             trials = 20
         config, limit = read_file(autoqkeras) if autoqkeras else ({}, {})
+        if resume and model is not None:
+            raise ProjectError("a search cannot both go on and begin", remedy="Give --resume or --model")
         folder = _ensure_project(project, model, data)
         request = requests.Search(
             project=str(folder), method=method, trials=trials, seconds=seconds,
@@ -215,7 +231,7 @@ def search(project: ProjectFolder,
             options=_options(option or []), frozen=freeze or [], quantization_config=config, limit=limit,
             units=units or [], sparsity=sparsity or [], tune_units=tune_units, exceptions=keep_units,
             blocks=block or [], objectives=objective or [], constraints=constraint or [], workers=workers,
-            memory_gb=memory, way=way)
+            memory_gb=memory, way=way, cluster=cluster, storage=storage)
         _tell_search(request, console.run(request, out), out)
 
 
@@ -346,7 +362,8 @@ def _open_window(project: Path | None = None, demo: bool = False) -> None:
             from app.application import run_gui
         except ImportError as error:
             raise QuantiscopeError("the window cannot be opened", str(error),
-                                   "Use the headless commands, or install PySide6-Essentials") from None
+                                   "Install it by: pip install 'quantiscope[gui]'; every other command works without"
+                                   ) from None
     code = run_gui(project=project, demo=demo)
     if code:
         raise typer.Exit(code)
@@ -414,7 +431,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     given = sys.argv[1:] if arguments is None else arguments
-    return console.guarded(lambda: cli(given, standalone_mode=False, prog_name="quantiscope"), "--json" in given)
+    as_json = bool({"--json", "--json-lines"} & set(given))
+    return console.guarded(lambda: cli(given, standalone_mode=False, prog_name="quantiscope"), as_json)
 
 
 if __name__ == "__main__":

@@ -29,18 +29,31 @@ VERBOSE = "QUANTISCOPE_VERBOSE"
 
 
 class Output:
-    """The result channel of one command; `result` may be called once."""
+    """The result channel of one command; `result` may be called once. With `lines` each event is a JSON line before it.
+    """
 
-    def __init__(self, stream: IO[str], json: bool) -> None:
+    def __init__(self, stream: IO[str], json: bool, lines: bool = False) -> None:
         self._stream = stream
         self._json = json
+        self._lines = lines
         self._spoken = 0.0
         self._asked_to_stop = False
 
     def result(self, value: Any, text: Callable[[], str]) -> None:
         """Write the command's result: `value` as JSON, or `text()`."""
+        if self._lines:
+            self._write({"type": "Result", "result": value})
+            return
         self._stream.write((msgspec.json.encode(value).decode() if self._json else text()) + "\n")
         self._stream.flush()
+
+    def _write(self, value: Any) -> None:
+        """One JSON line; who no longer reads does not end the job."""
+        try:
+            self._stream.write(msgspec.json.encode(value).decode() + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            self._lines = False
 
     def monitor(self) -> Monitor:
         """A monitor that speaks on stderr; the first Ctrl-C asks the job to stop, the second ends it."""
@@ -56,6 +69,8 @@ class Output:
         print("stopping ...", file=sys.stderr, flush=True)
 
     def _say(self, event: events.Event) -> None:
+        if self._lines:
+            self._write(event)
         line = _line(event)
         if isinstance(event, events.Progress):
             if time.monotonic() - self._spoken < 2 and event.done < event.total:
@@ -68,7 +83,7 @@ class Output:
 def _line(event: events.Event) -> str:
     if isinstance(event, events.LogLine):
         # what a tool says lies in its log file too; thousands of lines of it would bury ours
-        spoken = event.level in ("warning", "error") or event.source in ("", "exactness")
+        spoken = event.level in ("warning", "error") or event.source in ("", "exactness", "cluster")
         return event.text if VERBOSE in os.environ or (spoken and event.level != "debug") else ""
     if isinstance(event, events.Stage):
         return f"== {event.name}"
@@ -84,7 +99,7 @@ def _line(event: events.Event) -> str:
 
 
 @contextlib.contextmanager
-def output(json: bool) -> Iterator[Output]:
+def output(json: bool, lines: bool = False) -> Iterator[Output]:
     """Everything that libraries print to stdout meanwhile goes to stderr; only the result reaches stdout."""
     sys.stdout.flush()
     saved = os.dup(1)
@@ -93,7 +108,7 @@ def output(json: bool) -> Iterator[Output]:
         os.dup2(2, 1)
         sys.stdout = sys.stderr
         with os.fdopen(os.dup(saved), "w", encoding="utf-8") as stream:
-            yield Output(stream, json)
+            yield Output(stream, json, lines)
     finally:
         sys.stdout = python_stdout
         os.dup2(saved, 1)

@@ -183,7 +183,7 @@ def job_settings(options: ClusterOptions) -> dict[str, Any]:
     count = options.workers_per_job
     settings: dict[str, Any] = {
         "cores": count, "processes": count, "memory": f"{_bytes(options) * count} B", "python": sys.executable,
-        "worker_extra_args": ["--no-dashboard"], "scheduler_options": {"dashboard_address": None},
+        "worker_extra_args": ["--no-dashboard"], "scheduler_options": {"dashboard": False},
         "interface": options.interface or None}
     if options.start == "slurm":
         minutes = round(60 * options.hours)

@@ -197,6 +197,11 @@ class Project:
         return self._info
 
     @property
+    def identity(self) -> str:
+        """What tells this project from others, wherever it lies: a digest of its sources and when it was made."""
+        return digest("\n".join((self._file.created, self._file.model.sha256, self._file.data_sha256)).encode())[:16]
+
+    @property
     def study_url(self) -> str:
         """SQLAlchemy URL of the Optuna storage."""
         return f"sqlite:///{self.folder / 'study.sqlite3'}"

@@ -36,6 +36,13 @@ install_packages() { # names; 0 when all are installed afterwards
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1
 }
 
+# what tests alone need: a database server of their own
+test_packages() {
+  { [ "$(uname)" = Linux ] && command -v apt-get && ! command -v initdb && ! ls /usr/lib/postgresql/*/bin/initdb; } \
+    >/dev/null 2>&1 || return 0
+  install_packages postgresql || say "the tests of a study in PostgreSQL are skipped without: sudo apt-get install postgresql"
+}
+
 system_packages() {
   [ "$(uname)" = Linux ] || return 0
   local missing
@@ -93,5 +100,6 @@ python_packages() {
 }
 
 system_packages
+[ "${1:-}" != tests ] || test_packages
 fits .venv/bin/python && runs .venv/bin/python -m pip --version || make_environment
 python_packages

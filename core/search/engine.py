@@ -183,7 +183,13 @@ def setting(project: Project, request: Search, space: SearchSpace, builder: Buil
     """The setting of a request for a space that has nothing open."""
     goal = goal_of(request).resolved(project.info)
     measures = Measures(project.info, goal.names, builder, space.varies(SPARSITY))
-    return Setting(space, goal, measures, Study(project.study_url, space, request.method, request.seed, goal))
+    return Setting(space, goal, measures, study_of(project, request, space, goal))
+
+
+def study_of(project: Project, request: Search, space: SearchSpace, goal: Goal) -> Study:
+    """The study of a space: in the project's own file, or in the database that the request names."""
+    named = {"project": project.identity} if request.storage else {}
+    return Study(request.storage or project.study_url, space, request.method, request.seed, goal, **named)
 
 
 def goal_of(request: Search) -> Goal:

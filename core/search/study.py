@@ -15,15 +15,14 @@ from dataclasses import dataclass
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import NSGAIISampler
-from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.errors import SearchError
 from core.search.objectives import Goal
 from core.search.samplers import check_method, make_sampler
 from core.search.space import SearchSpace
+from core.search.storage import opened, refused
 
 _GIVEN_UP = "given_up"
 _CANDIDATE = "candidate"
@@ -53,12 +52,14 @@ class Study:
         method: a key of `samplers.METHODS`.
         seed: of all proposals.
         goal: what is told; none: accuracy and energy.
+        project: whose study it is, in a database that holds those of several.
 
     Raises:
         SearchError: unknown method, or the storage cannot be opened.
     """
 
-    def __init__(self, url: str, space: SearchSpace, method: str, seed: int, goal: Goal | None = None) -> None:
+    def __init__(self, url: str, space: SearchSpace, method: str, seed: int, goal: Goal | None = None,
+                 project: str = "") -> None:
         check_method(method)
         self._space = space
         self._goal = goal or Goal.of()
@@ -66,15 +67,15 @@ class Study:
         self._seed = seed
         self._distributions: dict[str, BaseDistribution] = {
             c.key: CategoricalDistribution(range(len(c.options))) for c in space.choices}
+        storage = opened(url)
+        name = "-".join(filter(None, ("search", project, space.digest, self._goal.digest)))
         try:
-            storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 30}} if "sqlite" in url else None)
             self._study = optuna.create_study(
-                storage=storage, study_name="-".join(filter(None, ("search", space.digest, self._goal.digest))),
+                storage=storage, study_name=name,
                 directions=[StudyDirection[name.upper()] for name in self._goal.directions],
                 sampler=make_sampler("random", seed), load_if_exists=True)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
-            raise SearchError("the study cannot be opened", str(error).splitlines()[0],
-                              "Move study.sqlite3 out of the project; candidates are kept") from None
+            raise refused(url, error) from None
         self._open: dict[int, optuna.Trial] = {}
         trials = self._study.get_trials(deepcopy=False)
         self._proxies = {(self._key(t.params), int(t.user_attrs[_EPOCHS])): dict(t.user_attrs[_PROXY])
