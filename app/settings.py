@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
+from core.cluster_options import ClusterOptions
 from core.files import write_atomically
 
 SCHEMA_VERSION = 1
@@ -36,6 +37,7 @@ class SettingsFile(msgspec.Struct, kw_only=True):
     scale: int = 100
     workers: int = 0
     toured: bool = False
+    cluster: ClusterOptions = ClusterOptions()
 
 
 def _folder(kind: str) -> Path:
@@ -97,6 +99,16 @@ class Settings:
     @workers.setter
     def workers(self, count: int) -> None:
         self._values.workers = count
+        self._write()
+
+    @property
+    def cluster(self) -> ClusterOptions:
+        """The cluster that searches run on; one that is not `asked` for is none."""
+        return self._values.cluster
+
+    @cluster.setter
+    def cluster(self, options: ClusterOptions) -> None:
+        self._values.cluster = options
         self._write()
 
     @property

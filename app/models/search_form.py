@@ -11,6 +11,7 @@ import msgspec
 from PySide6.QtCore import QObject, Signal
 
 from app.session import Session
+from core.cluster_options import ClusterOptions
 from core.errors import QuantiscopeError, SearchError
 from core.model_info import ModelInfo
 from core.quant.recipe import Recipe
@@ -136,6 +137,8 @@ class SearchForm(QObject):
         super().__init__(parent)
         self.setObjectName("search_form")
         self._session = session
+        #: where searches run, if not on this machine
+        self.cluster = ClusterOptions()
         #: how many times the search that runs was given as much again
         self.added = 0
         session.searchStateChanged.connect(self._on_state)
@@ -153,7 +156,7 @@ class SearchForm(QObject):
                 project.save_settings({**project.settings, KEPT: fields})
             except QuantiscopeError as error:
                 self._session.errorRaised.emit(error)
-        return self._session.start_search(**fields)
+        return self._session.start_search(**fields, cluster=self.cluster)
 
     @property
     def extendable(self) -> bool:
@@ -171,7 +174,7 @@ class SearchForm(QObject):
         if self._session.search_state == "idle" or job is None:
             last = msgspec.convert(self.kept(), Search)
             self._session.start_search(**{name: getattr(last, name) for name in last.__struct_fields__
-                                          if name != "project"})
+                                          if name not in ("project", "cluster")}, cluster=self.cluster)
             return
         job.grant(job.request.trials or 0, job.request.seconds or 0.0)
         self.added += 1

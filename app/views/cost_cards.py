@@ -5,11 +5,17 @@ from __future__ import annotations
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app import theme
+from app.models.front_model import published_points
 from app.models.layer_texts import DASH, grouped, signed
 from app.session import Session
 from app.views.card import Card
 from core.candidate import Evaluation
+from core.energy.published import NAMES as NAMES_PUBLISHED
+from core.energy.published import network
+from core.quant.recipe import Recipe
 
+COUNTED = "Counted as QTools does, with its known defects mended: see what_is_counted in the manual."
+AS_PUBLISHED = "Published with QTools 0.9, which counts a few bits of the sums differently."
 #: what the figure of merit is called in a title
 NAMES = {"accuracy": "Accuracy", "R2": "R\u00b2"}
 
@@ -29,6 +35,13 @@ def against(evaluation: Evaluation, floats: Evaluation) -> str:
     if evaluation.metric == "accuracy":
         return f"{signed(100 * difference)} points against float"
     return f"{signed(difference, 4)} against float"
+
+
+def published_energy(recipe: Recipe) -> float | None:
+    """What QTools 0.9 gives for a network of the literature, as it was published; None for any other recipe."""
+    if recipe.name not in NAMES_PUBLISHED or recipe != network(recipe.name).recipe:
+        return None
+    return next((point.costs.energy_pj for point in published_points() if point.name == recipe.name), None)
 
 
 class CostCards(QWidget):
@@ -64,7 +77,10 @@ class CostCards(QWidget):
             return
         costs = report.costs
         weights = info.parameters
-        self.energy.show_figure(f"{grouped(round(costs.energy_pj))} pJ", "QTools' 45 nm model")
+        printed = published_energy(self._session.recipe)
+        self.energy.show_figure(f"{grouped(round(costs.energy_pj))} pJ", "QTools' 45 nm model" if printed is None else
+                                f"{grouped(round(printed))} pJ as published")
+        self.energy.setToolTip(COUNTED if printed is None else f"{COUNTED}\n{AS_PUBLISHED}")
         mean = costs.parameter_bits / weights if weights else 0.0
         scaled = self._session.needs_training
         self.bits.show_figure(grouped(costs.parameter_bits), "with other numbers of units" if scaled else

@@ -20,6 +20,8 @@ from app.views.quantizer_form import QuantizerForm
 from app.views.roc_plot import RocPlot
 from core.errors import QuantiscopeError
 
+UNPRINTED = ("BH has a precision of its own in each layer, found by a greedy reduction after training; the paper does"
+             " not print them.\nThe search method \"greedy\" makes one in the same way for your model.")
 MEASURE = "Measure sensitivity"
 #: heights in pixels that the table and the plots have at least; below, the page scrolls
 LEAST_TABLE, LEAST_PLOTS = 170, 210
@@ -182,11 +184,20 @@ class LayersPage(QWidget):
             action.setData(preset.recipe)
             action.setToolTip(preset.tip)
             self.preset_menu.addAction(action)
+            if preset.recipe.name == "BP":
+                self._add_unprinted()
         self._on_sensitivity()
         info = self._session.info
         first = next((layer.name for layer in info.layers if layer.weights), "") if info is not None else ""
         if first:
             self.table.show_layer(first)
+
+    def _add_unprinted(self) -> None:
+        """Say why BH is not among the published networks, rather than make its precisions up."""
+        action = QAction("Published BH (precisions not printed)", self.preset_menu, objectName="preset_published_bh",
+                         enabled=False)
+        action.setToolTip(UNPRINTED)
+        self.preset_menu.addAction(action)
 
     def _on_current(self, index: QModelIndex) -> None:
         """Show the values of the tensor whose quantizer is in the cell; of the layer's first one beside it."""

@@ -102,7 +102,7 @@ class MainWindow(QMainWindow):
 
     def _on_built(self) -> None:
         """Connect the pages, and bring in what the window keeps for them."""
-        self.search.panel.use_processes(self._settings.workers)
+        self._on_settings()
         self.search.candidates.compareWanted.connect(self.show_compare)
         self.compare.exportWanted.connect(self.show_export)
         self.compare.editWanted.connect(self.show_layers)
@@ -311,6 +311,7 @@ class MainWindow(QMainWindow):
     def _on_settings(self) -> None:
         if self.tabs.complete:
             self.search.panel.use_processes(self._settings.workers)
+            self.search.panel.use_cluster(self._settings.cluster)
 
     def show_help(self) -> None:
         """The manual, at the section of this page."""

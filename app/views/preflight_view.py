@@ -26,13 +26,13 @@ class PreflightView(QWidget):
         super().__init__(parent)
         self.setObjectName("preflight_view")
         self._check = check
-        self.text = QLabel("", objectName="preflight_text", wordWrap=True)
-        self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.text.setTextFormat(Qt.TextFormat.RichText)
-        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse
+        self.label = QLabel("", objectName="preflight_text", wordWrap=True)
+        self.label.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.label.setTextFormat(Qt.TextFormat.RichText)
+        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse
                                           | Qt.TextInteractionFlag.TextSelectableByKeyboard)
-        self.text.setAccessibleName("Checks before the export")
-        self.area = scrolled(self.text, "preflight_area")
+        self.label.setAccessibleName("Checks before the export")
+        self.area = scrolled(self.label, "preflight_area")
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -47,8 +47,8 @@ class PreflightView(QWidget):
             text, tip = told(check.findings), "\n".join(f"{MARKS[one.state][0]} {one.what}" for one in check.findings)
         else:
             text, tip = html.escape(LOOKING if check.computing else check.problem or NOTHING), ""
-        self.text.setText(text)
-        self.text.setToolTip(tip)
+        self.label.setText(text)
+        self.label.setToolTip(tip)
         self._fit()
 
     def resizeEvent(self, event: object) -> None:
@@ -57,7 +57,7 @@ class PreflightView(QWidget):
         self._fit()
 
     def _fit(self) -> None:
-        height = self.text.heightForWidth(max(self.width() - 4, 40))
+        height = self.label.heightForWidth(max(self.width() - 4, 40))
         self.area.setFixedHeight(min(max(height, self.fontMetrics().height()) + 6, MOST))
 
 

@@ -28,6 +28,7 @@ from app.views.search_goal import FIELD_HEIGHT, GoalEditor
 from app.views.search_space import SpaceEditor
 from app.views.status_bar import duration
 from core.candidate import Candidate
+from core.cluster_options import ClusterOptions
 from core.errors import QuantiscopeError
 from core.events import Progress
 from core.requests import Search
@@ -190,6 +191,13 @@ class SearchPanel(QWidget):
         if self.workers.value() == self._processes:
             self.workers.setValue(count)
         self._processes = count
+
+    def use_cluster(self, options: ClusterOptions) -> None:
+        """Search on this cluster, which then says how many processes there are."""
+        self.plan.cluster = options
+        self.workers.setEnabled(not options.asked)
+        self.workers.setToolTip(f"The workers of {options.scheduler or options.start} train (File > Settings)"
+                                if options.asked else "Processes that train at the same time")
 
     def check(self) -> str:
         """Look at the form; why it cannot be used as it is, empty when it can."""

@@ -22,7 +22,7 @@ from core.energy.operators import Operation
 from core.energy.process import load_process
 from core.energy.rules import rule_for
 from core.energy.scaled import multipliers, scaled
-from core.energy.settings import EnergySettings, published
+from core.energy.settings import EnergySettings, corrected
 from core.energy.types import SHORT, DataType, Unknown, type_of
 from core.model_info import ModelInfo
 from core.quant.recipe import OUTPUT, Recipe
@@ -173,7 +173,7 @@ class Pricer:
 
     Args:
         info: the model.
-        settings: energy settings; the published ones when left out.
+        settings: energy settings; the corrected ones (`core.energy.corrections`) when left out.
         weights: quantized weights by layer and parameter, for EBOPs for each weight and, in inference mode, the
             number of different power-of-two values. Shapes as in `info`.
         widths: trained bit widths by layer and parameter, and of a layer's input as "input", for HGQ2's own EBOPs
@@ -183,7 +183,7 @@ class Pricer:
     def __init__(self, info: ModelInfo, settings: EnergySettings | None = None, weights: Weights | None = None,
                  widths: Weights | None = None) -> None:
         self.info = info
-        self.settings = settings or published()
+        self.settings = settings or corrected()
         self.process = load_process(self.settings.process)
         self.nodes = graph.build(info, self.settings)
         self.weights = weights or {}
@@ -305,7 +305,7 @@ def _different_values(weights: Mapping[str, NDArray[Any]]) -> dict[str, int]:
 
 def price(info: ModelInfo, recipe: Recipe, settings: EnergySettings | None = None,
           weights: Weights | None = None, widths: Weights | None = None) -> CostReport:
-    """Price of a recipe on a model, with the published settings unless others are given.
+    """Price of a recipe on a model, by the corrected settings unless others are given.
 
     Args:
         weights: quantized weights by layer and parameter, where they are known (see `Pricer`).

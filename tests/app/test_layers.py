@@ -257,3 +257,13 @@ def test_published_presets_show_what_they_change(page, played):
     assert played.recipe.layers["fc2"].units_multiplier == 0.5 and played.needs_training
     assert played.recipe.text("fc2", "kernel") == "ternary(alpha='auto_po2')"
     assert played.undo_stack.undoText() == "apply preset QE with units"
+
+
+def test_that_bh_is_named_but_not_made_up_and_a_published_network_shows_its_printed_energy(page, played):
+    bh = next(action for action in page.preset_menu.actions() if action.objectName() == "preset_published_bh")
+    assert not bh.isEnabled() and "the paper does not print them" in bh.toolTip()
+    q6 = next(preset for preset in played.presets() if preset.title == "Published Q6")
+    played.apply_preset(q6.recipe)
+    assert page.cards.energy.remark.text() == "2\u2009633 pJ as published"
+    played.set_quantizers({("fc1", "kernel"): "ternary()"})
+    assert page.cards.energy.remark.text() == "QTools' 45 nm model"

@@ -391,13 +391,13 @@ def test_every_export_can_be_looked_at_again(qtbot, session):
 
 def test_what_an_export_would_meet_is_told_with_remedies_and_a_fault_forbids_it(qtbot, session):
     panel = shown(qtbot, ExportPanel(session), (1000, 900))
-    assert "Select a candidate" in panel.preflight.text.text()
+    assert "Select a candidate" in panel.preflight.label.text()
     find_candidates(session, THREE)
     session.select_candidate("c0002")
     qtbot.waitUntil(lambda: any(isinstance(job.request, Preflight) for job in session.runner.jobs), timeout=3000)
     job = session.runner.last(Preflight)
     assert job.request.export.candidate_id == "c0002" and job.request.export.clock_ns == panel.clock.value()
-    assert panel.start.isEnabled() and "Looking" in panel.preflight.text.text()
+    assert panel.start.isEnabled() and "Looking" in panel.preflight.label.text()
     panel.clock.setValue(0.7)  # before the answer: it belongs to another clock
     job.succeed([Finding(subject="tool", what="g++ 12")])
     assert panel.check.findings is None
@@ -406,7 +406,7 @@ def test_what_an_export_would_meet_is_told_with_remedies_and_a_fault_forbids_it(
         Finding(subject="tool", what="g++ 12"), Finding(subject="part", what="a part"),
         Finding(subject="precision", what="fc1 wraps <around>", state=WARN, remedy="Widen it"),
         Finding(subject="network", what="it does not fit", state=FAIL, remedy="Prune it")])
-    text = panel.preflight.text.text()
+    text = panel.preflight.label.text()
     places = [text.index(part) for part in ("It does not fit", "Fc1 wraps &lt;around&gt;", "2 checks passed: g++ 12")]
     assert places == sorted(places)
     assert "<i>Prune it</i>" in text and "<i>Widen it</i>" in text
@@ -414,4 +414,4 @@ def test_what_an_export_would_meet_is_told_with_remedies_and_a_fault_forbids_it(
     panel.clock.setValue(5.0)
     qtbot.waitUntil(lambda: session.runner.last(Preflight).request.export.clock_ns == 5.0, timeout=3000)
     session.runner.last(Preflight).fail(ToolFailedError("the worker is busy", "a search runs"))
-    assert "the worker is busy" in panel.preflight.text.text() and panel.start.isEnabled()
+    assert "the worker is busy" in panel.preflight.label.text() and panel.start.isEnabled()

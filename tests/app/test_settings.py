@@ -5,10 +5,17 @@ from __future__ import annotations
 import sys
 
 import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 
 from app import application, settings
+from app.models.search_form import KEPT
 from app.settings import MAX_RECENT, Settings
+from app.views.search_panel import SearchPanel
+from app.views.settings_dialog import SettingsDialog
+from core.cluster_options import ClusterOptions
 from core.errors import ProjectError
+from core.requests import Search
 
 
 def test_that_settings_are_found_again(tmp_path):
@@ -62,3 +69,27 @@ def test_that_a_missing_display_is_a_sentence(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ProjectError, match="no display"):
         application.run_gui()
+
+
+def test_that_the_scheduler_typed_into_the_settings_is_where_the_next_search_goes(qtbot, played):
+    stored = Settings()
+    dialog = SettingsDialog(stored)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    QTest.keyClicks(dialog.scheduler, "head 8786")
+    QTest.keyClick(dialog.scheduler, Qt.Key.Key_Return)
+    assert dialog.isVisible() and "is not the address of a scheduler" in dialog.message.text()
+    dialog.scheduler.clear()
+    QTest.keyClicks(dialog.scheduler, "tls://head:8786")
+    QTest.keyClicks(dialog.tls["tls_ca"], "/etc/ca.pem")
+    QTest.keyClick(dialog.scheduler, Qt.Key.Key_Return)
+    assert not dialog.isVisible()
+    assert Settings().cluster == ClusterOptions(scheduler="tls://head:8786", tls_ca="/etc/ca.pem")
+    panel = SearchPanel(played)
+    qtbot.addWidget(panel)
+    panel.show()
+    panel.use_cluster(Settings().cluster)
+    assert not panel.workers.isEnabled() and "tls://head:8786" in panel.workers.toolTip()
+    QTest.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    assert played.runner.last(Search).request.cluster.scheduler == "tls://head:8786"
+    assert "cluster" not in played.project.settings[KEPT]  # it belongs to this machine, not to the project

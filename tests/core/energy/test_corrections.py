@@ -266,3 +266,13 @@ def test_the_documentation_lists_every_correction():
     for correction in CORRECTIONS:
         line = f"| {correction.key} | {correction.original} | {correction.corrected} | {correction.reason} |"
         assert line in page, correction.key
+
+
+def test_that_a_price_is_corrected_unless_another_is_asked_for():
+    lstm = layer("LSTM", "l", [(5, 4)], [("kernel", (4, 32)), ("recurrent_kernel", (8, 32)), ("bias", (32,))], units=8)
+    source = LayerInfo(name="x", class_name="InputLayer", output_shape=(5, 4))
+    model = ModelInfo(name="m", layers=(source, lstm), inputs=("x",), outputs=("l",))
+    recipe = Recipe(layers={"l": LayerRecipe(quantizers=dict.fromkeys(("kernel", "recurrent_kernel", "bias"), B8))})
+    plain, original = price(model, recipe), price(model, recipe, EnergySettings(compat=QTOOLS))
+    assert plain.settings.compat == CORRECTED
+    assert plain.costs.parameter_bits == 8 * (4 * 32 + 8 * 32 + 32) and plain.energy_pj > original.energy_pj

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from core.energy import EnergySettings, Pricer, price
+from core.energy import EnergySettings, Pricer, preset, price
 from tests.core.energy.golden_models import (
     as_golden,
     energy_settings,
@@ -101,7 +101,7 @@ def test_bits_equal_the_forgiving_factors(name):
     if "error" in record["bits"]:
         pytest.skip("the original cannot count the bits of this model")
     info, recipe = read(record)
-    report = price(info, recipe)
+    report = price(info, recipe, preset("published"))
     expected = record["bits"]
     assert report.parameter_bits == expected["parameters"]
     assert report.activation_bits == expected["activations"]

@@ -19,7 +19,7 @@ BF_PARTS = {"fc1": (15.22, 905.30, 814.90, 133.13), "fc2": (53.25, 1730.72, 1456
 
 @pytest.mark.parametrize("name", ROWS)
 def test_published_rows(name):
-    report = price(*PUBLISHED[name])
+    report = price(*PUBLISHED[name], preset("published"))
     total, bits, profile = ROWS[name]
     assert report.total_pj == total
     assert report.parameter_bits == bits
@@ -29,7 +29,7 @@ def test_published_rows(name):
 
 
 def test_parts_of_the_baseline():
-    report = price(*PUBLISHED["BF"])
+    report = price(*PUBLISHED["BF"], preset("published"))
     for name, parts in BF_PARTS.items():
         row = report.row(name)
         assert (row.inputs_pj, row.parameters_pj, row.op_pj, row.outputs_pj) == pytest.approx(parts, abs=1e-9)

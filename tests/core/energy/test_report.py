@@ -15,12 +15,12 @@ from core.errors import CostError
 
 @pytest.fixture
 def six():
-    return price(*PUBLISHED["Q6"])
+    return price(*PUBLISHED["Q6"], preset("published"))
 
 
 @pytest.fixture
 def baseline():
-    return price(*PUBLISHED["BF"])
+    return price(*PUBLISHED["BF"], preset("published"))
 
 
 def test_json_holds_rows_parts_and_shares(six, baseline):
@@ -45,7 +45,7 @@ def test_csv_has_a_line_a_layer_and_totals(six):
 
 def test_html_is_well_formed_and_escapes_names(baseline):
     info, recipe = PUBLISHED["Q6"]
-    page = report.as_html(price(info, recipe.renamed("<b>&")), baseline)
+    page = report.as_html(price(info, recipe.renamed("<b>&"), preset("published")), baseline)
     root = ElementTree.fromstring(page.replace("<!doctype html>", "").replace('<meta charset="utf-8">', ""))
     assert root.find("body/h1").text == "Cost of <b>&"
     cells = root.findall("body/table/tbody/tr")
