@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
+import resources
+from app import help as manual
 from app import theme
 from app.application import Application
 from app.settings import Settings
@@ -154,3 +158,17 @@ def test_all_that_takes_the_focus_has_a_name_for_screen_readers(parts, qtbot) ->
             if takes and own and not named:
                 unnamed.append(widget.objectName())
     assert not unnamed
+
+
+def test_the_manual_is_part_of_the_installed_program(monkeypatch, tmp_path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    packed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert packed["force-include"] == {"docs": "resources/docs"}
+    installed = tmp_path / "resources"
+    shutil.copytree(root / "docs", installed / "docs")
+    monkeypatch.setattr(manual, "_CHECKOUT", tmp_path / "no checkout")
+    monkeypatch.setattr(resources, "_ROOT", installed)
+    assert manual.folder() == installed / "docs"
+    assert {"Layers", "Search", "Compare", "Export"} <= set(manual.sections(manual.manual()))
+    shown = {line.split("](")[1].split(")")[0] for line in manual.manual().splitlines() if line.startswith("![")}
+    assert shown and all((installed / "docs" / name).is_file() for name in shown)
