@@ -219,17 +219,18 @@ def together(found: Mapping[str, Evaluation], metric: str, loss: float | None = 
         metric: what the mean is called.
         loss: of all of them.
 
-    ROCs, areas and figures are named "output: class" and "output: figure"; each output's own figure is among them.
+    ROCs and areas are named "output/class", figures "figure:output"; each output's own figure is among them.
     """
     def named(what: str) -> dict[str, Any]:
-        return {f"{name}: {key}": value for name, one in found.items() for key, value in getattr(one, what).items()}
+        return {f"{name}/{key}": value for name, one in found.items() for key, value in getattr(one, what).items()}
 
     first = next(iter(found.values()))
-    figures = {f"{name}: {one.metric}": one.accuracy for name, one in found.items()}
+    figures = {f"{key}:{name}": value for name, one in found.items()
+               for key, value in {one.metric: one.accuracy, **one.figures}.items()}
     return Evaluation(kind=first.kind, events=first.events, metric=metric, auc=named("auc"),
                       accuracy=float(np.mean([one.accuracy for one in found.values()])), auc_error=named("auc_error"),
                       roc=named("roc"), loss=None if loss is None else float(loss),
-                      figures={**figures, **named("figures")})
+                      figures=figures)
 
 
 def r_squared(outputs: ArrayLike, targets: ArrayLike) -> float:

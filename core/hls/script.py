@@ -28,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from core.arrays import flat
 from core.loading import dataset_of, model_of
 from core.quant import Recipe, evaluate, predict, quantize
 
@@ -42,7 +43,7 @@ RECIPE = r"""{recipe}"""
 
 def make(train=False):
     """The quantized model with its weights, and the dataset."""
-    dataset = dataset_of(DATA)
+    dataset = dataset_of(DATA, MODEL)
     recipe = Recipe.from_json(RECIPE)
     if train:
         from core.events import Monitor
@@ -71,7 +72,8 @@ def main():
     model, dataset = make(asked.train)
     found = evaluate(model, dataset, "trained")
     predictions = HERE / (Path(__file__).stem + ".predictions.npy")
-    np.save(predictions, predict(model, dataset.x_test))
+    outputs = predict(model, dataset.x_test)  # those of several outputs are written one after the other
+    np.save(predictions, outputs if isinstance(outputs, np.ndarray) else flat(outputs))
     print(f"{{found.metric}} {{found.accuracy:.6f}}, stored {{ACCURACY:.6f}}; predictions in {{predictions.name}}")
     if asked.export:
         from core.hls.export import ExportOptions, export

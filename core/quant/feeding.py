@@ -59,6 +59,6 @@ def output_names(model: keras.Model) -> tuple[str, ...]:
 
 def by_place(model: keras.Model) -> keras.Model:
     """The model, taking and giving tensors in a row instead of dictionaries of them."""
-    if any(isinstance(ends, dict) for ends in (model.input, model.output)):
+    if any(isinstance(getattr(model, ends, None), dict) for ends in ("input", "output")):
         return keras.Model(model.inputs, model.outputs, name=model.name)
     return model

@@ -52,7 +52,16 @@ class QReLU(QuantizedLayer, keras.layers.ReLU):
         self.build_widths(input_shape)
 
 
-class _QAverage(QuantizedLayer):
+class _QOutput(QuantizedLayer):
+    """Any layer of Keras with a quantizer on its output."""
+
+    def build(self, input_shape: Any) -> None:
+        """Keras's weights and the widths."""
+        super().build(input_shape)  # type: ignore[misc]
+        self.build_widths(input_shape)
+
+
+class _QAverage(_QOutput):
     """Average pooling whose factor 1 / area is quantized by "average": sum times quantized(1 / area), as in QKeras."""
 
     def call(self, inputs: Any, training: bool | None = None, **others: Any) -> Any:  # type: ignore[override]
@@ -88,7 +97,7 @@ def _with_output(name: str, *bases: type, functions: dict[str, str] | None = Non
     """The Keras layer of that name with a quantizer on its output."""
     base = getattr(keras.layers, name)
     body = {"__doc__": f"{name} with a quantizer on its output.", "__module__": __name__, "functions": functions or {}}
-    return register(type(f"Q{name}", (*(bases or (QuantizedLayer,)), base), body))
+    return register(type(f"Q{name}", (*(bases or (_QOutput,)), base), body))
 
 
 @register

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.arrays import Arrays
 from core.candidate import Evaluation
 from core.dataset import Dataset
 from core.events import Monitor
@@ -186,11 +187,11 @@ class CompiledTrainer:
         return self.program.train(state, rows, cosine(self._rate, steps, epoch * steps, total), order,
                                   None if pruner is None else self._prune(pruner, epoch * steps))
 
-    def _figure(self, state: State, rows: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+    def _figure(self, state: State, rows: np.ndarray, x: Arrays, y: Arrays) -> float:
         return self._objective.figure(x, y, self.program.outputs(state, rows, x))
 
 
-def judged(objective: Objective, dataset: Dataset, outputs: np.ndarray, kind: str,
+def judged(objective: Objective, dataset: Dataset, outputs: Arrays, kind: str,
            validation: bool = False) -> Evaluation:
     """What outputs for the test events, or the validation events, are worth."""
     x, y = (dataset.x_val, dataset.y_val) if validation else (dataset.x_test, dataset.y_test)

@@ -19,6 +19,7 @@ import keras
 import msgspec
 import numpy as np
 
+from core.arrays import Arrays
 from core.candidate import Candidate, Costs
 from core.dataset import Dataset
 from core.errors import Cancelled, SearchError
@@ -146,7 +147,7 @@ class GradientTrainer:
         recipe = recipe_of(self._base, self.widths, counted, name)
         return counted, recipe, self._ebops.priced(recipe, counted)
 
-    def _outputs(self, state: State, x: np.ndarray) -> np.ndarray:
+    def _outputs(self, state: State, x: Arrays) -> Arrays:
         return self.program.outputs(state, np.zeros((1, 3), np.float32), x)
 
     def candidate(self, snapshot: Snapshot, identity: str, seconds: float,

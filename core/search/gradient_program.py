@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from core.dataset import Dataset
 from core.quant.build import quantize
+from core.quant.feeding import Tensors, each
 from core.quant.layers import QInput, QuantizedLayer
 from core.quant.quantizers import REPLACES, Quantizer
 from core.quant.recipe import INPUT, OUTPUT, Recipe
@@ -284,7 +285,7 @@ class GradientProgram(Program):
 
     # -- training ----------------------------------------------------------------------------------------
 
-    def _step(self, state: State, rows: Any, x: Any, y: Any, rate: Any) -> tuple[State, Any]:
+    def _step(self, state: State, rows: Any, x: Tensors, y: Tensors, rate: Any) -> tuple[State, Any]:
         inputs, targets = self._objective.batch(x, y)
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
@@ -332,7 +333,8 @@ class GradientProgram(Program):
 
         def body(number: Any, found: list[Any]) -> tuple[Any, list[Any]]:
             start = tf.minimum(number * size, self.events - size)
-            x, y = (tf.slice(v, [start] + [0] * (len(v.shape) - 1), [size, *v.shape[1:]]) for v in (self._x, self._y))
+            x, y = (each(lambda v: tf.slice(v, [start] + [0] * (len(v.shape) - 1), [size, *v.shape[1:]]), values)
+                    for values in (self._x, self._y))
             inputs = self._objective.batch(x, y, training=False)[0]
             with self._widths.reading(latents, found, _MEASURE):
                 self._model.stateless_call(weights, others, inputs, training=False)
@@ -351,7 +353,7 @@ class GradientProgram(Program):
     def cost(self, state: State) -> float:
         """EBOPs of a measured state as the loss has them."""
         weights, latents, others, peaks = self._split(state)
-        inputs = self._objective.batch(self._x[:1], self._y[:1], training=False)[0]
+        inputs = self._objective.batch(*self._events_of([0]), training=False)[0]
         with self._widths.reading(latents, peaks, _SCORE):
             self._model.stateless_call(weights, others, inputs, training=False)
             return float(self._cost())
@@ -374,7 +376,7 @@ class GradientProgram(Program):
     def _counted(self, state: State) -> list[tuple[Any, Any]]:
         self.traces["count"] = self.traces.get("count", 0) + 1
         weights, latents, others, peaks = self._split(state)
-        inputs = self._objective.batch(self._x[:1], self._y[:1], training=False)[0]
+        inputs = self._objective.batch(*self._events_of([0]), training=False)[0]
         with self._widths.reading(latents, peaks, _SCORE):
             self._model.stateless_call(weights, others, inputs, training=False)
             return [(tf.broadcast_to(chosen.magnitude, chosen.width.shape), chosen.fraction)

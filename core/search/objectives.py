@@ -37,8 +37,9 @@ ESTIMATED = ("lut", "dsp", "bram_18k")
 #: estimates of a trained candidate as distributed arithmetic (`core.hls.da_estimate`), likewise
 BUILT = ("da_lut", "latency_ns")
 COSTS = (*PRICED, *ESTIMATED, *BUILT)
-#: qualities of an evaluation; "auc:NAME" is that of one class
+#: qualities of an evaluation; "auc:NAME" is that of one class, "accuracy:NAME" ... that of one of several outputs
 QUALITIES = ("accuracy", "mean_auc", "mean_iou", "loss", "rmse")
+OF_OUTPUT = ("accuracy:", "R2:", "rmse:", "mean_iou:")
 LOWERED = frozenset({"loss", "rmse"})
 AUC = "auc:"
 #: prefix of a figure on validation events in `Candidate.training`
@@ -75,7 +76,7 @@ class Objective(msgspec.Struct, frozen=True):
     @property
     def maximized(self) -> bool:
         """True where more is better."""
-        return bool(self.quality) and self.quality not in LOWERED
+        return bool(self.quality) and not is_lowered(self.quality)
 
     def value(self, figures: Mapping[str, float]) -> float:
         """Its value for figures by name; nan where one is missing."""
@@ -202,6 +203,11 @@ def _spread(numbers: list[int], values: np.ndarray) -> list[int]:
     return [numbers[place] for place in chosen]
 
 
+def is_lowered(quality: str) -> bool:
+    """True for a quality of which less is better."""
+    return quality.split(":", 1)[0] in LOWERED
+
+
 # -- reading texts ---------------------------------------------------------------------------------------
 
 
@@ -215,7 +221,7 @@ def _objective(text: str) -> Objective:
     given = dict(part.split("=", 1) for part in parts if "=" in part)
     values = {key.strip(): _number(value, text) for key, value in given.items()}
     foreign = sorted(set(values) - {*_TOLERANCE, "reference"})
-    if foreign or len(plain) > 2 or (plain and (plain[0] in COSTS or plain[0] in LOWERED)) \
+    if foreign or len(plain) > 2 or (plain and (plain[0] in COSTS or is_lowered(plain[0]))) \
             or (len(plain) == 2 and plain[1] not in COSTS):
         raise SearchError(f"the objective {text!r} cannot be read",
                           remedy="Write score(accuracy, energy_pj, delta_p=8, delta_n=8, rate=2, stress=1)")
@@ -229,9 +235,10 @@ def _objective(text: str) -> Objective:
 
 def _named(name: str) -> str:
     name = "parameter_bits" if name == "bits" else name
-    if name in COSTS or name in QUALITIES or (name.startswith(AUC) and len(name) > len(AUC)):
+    if name in COSTS or name in QUALITIES or (name.startswith((AUC, *OF_OUTPUT)) and name.split(":", 1)[1]):
         return name
-    raise SearchError(f"{name!r} is no objective", remedy=f"Use a quality ({', '.join(QUALITIES)}, auc:NAME), a cost"
+    raise SearchError(f"{name!r} is no objective", remedy=f"Use a quality ({', '.join(QUALITIES)}, auc:NAME), that of"
+                                                         f" one of several outputs (accuracy:NAME ...), a cost"
                                                          f" ({', '.join(COSTS)}), or score(quality, cost)")
 
 

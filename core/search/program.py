@@ -15,7 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.arrays import Arrays
 from core.dataset import Dataset
+from core.quant.feeding import Tensors, gathered, taken, tensors
 from core.quant.objectives import objective_of
 from core.search.switches import Switches
 
@@ -59,7 +61,7 @@ class Program:
         self._model, self._switches, self.pruned = model, switches, pruned
         self._objective = objective_of(dataset)
         kept = self._objective.trains_on(dataset.y_train)
-        self._x, self._y = tf.constant(dataset.x_train[kept]), tf.constant(dataset.y_train[kept])
+        self._x, self._y = tensors(dataset.x_train[kept]), tensors(dataset.y_train[kept])
         self.events = int(kept.sum())
         self.batch = min(batch_size, self.events)
         self.steps = self.events // self.batch
@@ -166,8 +168,8 @@ class Program:
                 state, masks = prune(state, start)
             table = np.broadcast_to(rows if len(rows) == 1 else self._filled(rows[start:start + count]),
                                     (self.chunk, *rows.shape[1:]))
-            taken = self._filled(order[start * self.batch:(start + count) * self.batch].reshape(count, self.batch))
-            state, loss = self._train(state, tf.constant(table, tf.float32), tf.constant(taken, tf.int32),
+            numbers = self._filled(order[start * self.batch:(start + count) * self.batch].reshape(count, self.batch))
+            state, loss = self._train(state, tf.constant(table, tf.float32), tf.constant(numbers, tf.int32),
                                       tf.constant(self._filled(rates[start:start + count]), tf.float32),
                                       tf.constant(count), masks)
             total += float(loss)
@@ -185,8 +187,7 @@ class Program:
         self.traces["train"] = self.traces.get("train", 0) + 1
 
         def body(step: Any, now: State, total: Any) -> tuple[Any, State, Any]:
-            after, loss = self._step(now, rows[step], tf.gather(self._x, order[step]),
-                                     tf.gather(self._y, order[step]), rates[step])
+            after, loss = self._step(now, rows[step], *self._events_of(order[step]), rates[step])
             if masks:
                 after = after._replace(weights=tuple(w * m for w, m in zip(after.weights, masks, strict=True)))
             return step + 1, after, total + loss
@@ -194,7 +195,11 @@ class Program:
         start = (tf.constant(0), state, tf.constant(0.0))
         return tf.while_loop(lambda step, *_: step < count, body, start)[1:]
 
-    def _step(self, state: State, rows: Any, x: Any, y: Any, rate: Any) -> tuple[State, Any]:
+    def _events_of(self, numbers: Any) -> tuple[Tensors, Tensors]:
+        """Training events of these numbers, and their labels."""
+        return taken(self._x, numbers), taken(self._y, numbers)
+
+    def _step(self, state: State, rows: Any, x: Tensors, y: Tensors, rate: Any) -> tuple[State, Any]:
         self._switches.install(rows)
         inputs, targets = self._objective.batch(x, y)
         with tf.GradientTape() as tape:
@@ -207,16 +212,17 @@ class Program:
 
     # -- scoring -----------------------------------------------------------------------------------------
 
-    def outputs(self, state: State, rows: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def outputs(self, state: State, rows: np.ndarray, x: Arrays) -> Arrays:
         """The model's outputs for events (events, ...) under one table of rows (places, 3)."""
         table = tf.constant(rows, tf.float32)
         parts = []
         for start in range(0, len(x), self._scored):
             part = x[start:start + self._scored]
             missing = self._scored - len(part)  # the last part is filled up: another shape is another trace
-            filled = np.concatenate([part, np.repeat(part[:1], missing, axis=0)]) if missing else part
-            parts.append(self._outputs(state, table, tf.constant(filled)).numpy()[:len(part)])
-        return np.concatenate(parts)
+            filled = part[np.r_[:len(part), np.zeros(missing, np.int64)]] if missing else part
+            found = self._outputs(state, table, tensors(filled))
+            parts.append([value.numpy()[:len(part)] for value in tf.nest.flatten(found)])
+        return gathered(self._model, parts)
 
     def _forward(self, state: State, rows: Any, x: Any) -> Any:
         self.traces["outputs"] = self.traces.get("outputs", 0) + 1
@@ -241,8 +247,7 @@ class Program:
         batches = order.shape[0] // self.batch
         means = list(state.others)
         for number in range(batches):
-            taken = order[number * self.batch:(number + 1) * self.batch]
-            inputs, _ = self._objective.batch(tf.gather(self._x, taken), tf.gather(self._y, taken))
+            inputs, _ = self._objective.batch(*self._events_of(order[number * self.batch:(number + 1) * self.batch]))
             _, after = self._model.stateless_call(list(state.weights), list(state.others), inputs, training=True)[:2]
             for place, variable in enumerate(variables):
                 momentum = self._momenta.get(id(variable))

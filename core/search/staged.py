@@ -39,7 +39,7 @@ from core.search.engine import (
 )
 from core.search.front import Front
 from core.search.loop import MAX_FAILURES, training_figures
-from core.search.objectives import COSTS, LOWERED, Builder, Goal, validation_figures
+from core.search.objectives import COSTS, Builder, Goal, is_lowered, validation_figures
 from core.search.space import SearchSpace, anchors
 from core.search.trainer import Trained
 from core.search.worker import SECONDS
@@ -262,7 +262,7 @@ class Staged:
 
 def proxy_figures(chosen: Setting, point: Point, figure: float) -> dict[str, float]:
     """What is known of an untrained point: `figure` for a quality to raise, its complement for one to lower."""
-    qualities = {name: 1.0 - figure if name in LOWERED else figure for name in chosen.goal.names - set(COSTS)}
+    qualities = {name: 1.0 - figure if is_lowered(name) else figure for name in chosen.goal.names - set(COSTS)}
     return {**chosen.measures.figures(chosen.space.decode(point)), **qualities, "accuracy": figure}
 
 

@@ -308,7 +308,7 @@ class Ebops:
             if node.base not in MOVING:
                 return None
             parent = node.parents[0]
-        return INPUT
+        return INPUT if INPUT in self._keys else None
 
     def priced(self, recipe: Recipe, counted: Mapping[tuple[str, str], Counted]) -> Costs:
         """The price of trained widths.

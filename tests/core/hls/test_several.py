@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from core.arrays import Several, flat
+from core.events import Monitor
+from core.hls import diagnosis, exactness, hls4ml_flow
 from core.hls.export import ExportOptions, export
 from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.network import logits_model, read_network
@@ -64,19 +66,15 @@ def test_that_a_softmax_of_one_of_two_outputs_is_what_is_asked_for(model, softma
     assert ("names the same class" in report.exactness.note) == (softmax == "keep")
 
 
+@pytest.mark.slow
 def test_that_the_layer_of_a_fault_is_named_behind_two_inputs(model, tmp_path):
     """A changed weight in the written C++ is found and named."""
-    from core.events import Monitor
-    from core.hls import diagnosis, exactness, hls4ml_flow
-
     events = events_for(model, 40)
     graph = hls4ml_flow.write_project(model, tmp_path, "xcvu9p-flgb2104-2L-e", 5.0, Monitor())
-    weights = next(path for path in sorted((tmp_path / "firmware/weights").glob("w*.h"))
-                   if "[18]" in path.read_text())  # of the layer "two", 3 by 6
-    text = weights.read_text()
-    start = text.index("{") + 1
-    first = text[start:text.index(",", start)]
-    weights.write_text(text[:start] + str(float(first) + 0.25) + text[text.index(",", start):])
+    head = next(path for path in sorted((tmp_path / "firmware/weights").glob("w*.h"))
+                if "[18]" in path.read_text())  # of the layer "two", 3 by 6
+    values = head.with_suffix(".txt").read_text().split(",")
+    head.with_suffix(".txt").write_text(",".join([str(float(values[0]) + 0.25), *values[1:]]))
     exported = logits_model(model)[0]
     found = hls4ml_flow.emulate(graph, tmp_path, flat(events), Monitor())
     check = exactness.compare("c++", flat(predict(exported, events, "float64")), found, 0.0)

@@ -73,9 +73,9 @@ def test_that_the_figure_is_the_mean_and_each_output_is_told(model, data):
     assert accuracy > 0.8 and r2 > 0.8
     assert found.accuracy == pytest.approx((accuracy + r2) / 2, abs=1e-5)
     assert found.metric == "mean of accuracy and R2"
-    assert found.figures["kind: accuracy"] == pytest.approx(accuracy)
-    assert found.figures["energy: rmse"] == pytest.approx(float(np.sqrt((errors**2).mean())), rel=1e-4)
-    assert list(found.roc) == list(found.auc) == ["kind: electron", "kind: muon", "kind: tau"]
+    assert found.figures["accuracy:kind"] == pytest.approx(accuracy)
+    assert found.figures["rmse:energy"] == pytest.approx(float(np.sqrt((errors**2).mean())), rel=1e-4)
+    assert list(found.roc) == list(found.auc) == ["kind/electron", "kind/muon", "kind/tau"]
     entropy = -np.log(kind[np.arange(len(kind)), data.y_test.part("kind")])
     assert found.loss == pytest.approx(float(entropy.mean() + (errors**2).mean()), rel=1e-4)  # the sum, as Keras has it
 
