@@ -273,6 +273,7 @@ def study(project: ProjectFolder,
 
 
 @cli.command()
+@on_cluster
 def export(project: ProjectFolder, candidate: CandidateId,
            flow: Annotated[str, typer.Option(help="hls4ml, rtl or both.")] = "both",
            part: Part = "xcvu9p-flgb2104-2L-e", clock: Clock = 5.0, events: Events = requests.EVENTS,
@@ -282,12 +283,12 @@ def export(project: ProjectFolder, candidate: CandidateId,
            ] = False,
            as_script: Annotated[Path | None, typer.Option(
                help="Write no firmware, but this Python script, which makes the candidate again.")] = None,
-           json: Json = False) -> None:
+           json: Json = False, cluster: ClusterOptions = _HERE) -> None:
     """Write a candidate's firmware project and prove that it computes the same, bit by bit."""
     if as_script is not None:
         cli_firmware.write_script(project, candidate, as_script, json)
         return
-    asked = _export_request(project, candidate, flow, part, clock, events, synthesize, hls4ml, rtl)
+    asked = _export_request(project, candidate, flow, part, clock, events, synthesize, hls4ml, rtl, cluster)
     if dry_run:
         cli_firmware.preflight(asked, json)
     else:
@@ -307,12 +308,12 @@ def precision(project: ProjectFolder, candidate: CandidateId, part: Part = "xcvu
 
 
 def _export_request(project: Path, candidate: str, flow: str, part: str, clock: float, events: int, synthesize: bool,
-                    hls4ml: list[str] | None, rtl: list[str] | None) -> requests.Export:
+                    hls4ml: list[str] | None, rtl: list[str] | None, cluster: ClusterOptions) -> requests.Export:
     from core.hls import hls4ml_options, rtl_options
 
     return requests.Export(project=str(project), candidate_id=candidate, flow=flow, part=part, clock_ns=clock,
                            events=events, synthesize=synthesize, hls4ml=hls4ml_options.parse_options(hls4ml or []),
-                           rtl=rtl_options.parse_options(rtl or []))
+                           rtl=rtl_options.parse_options(rtl or []), cluster=cluster)
 
 
 @cli.command()

@@ -183,7 +183,8 @@ def job_settings(options: ClusterOptions) -> dict[str, Any]:
     count = options.workers_per_job
     settings: dict[str, Any] = {
         "cores": count, "processes": count, "memory": f"{_bytes(options) * count} B", "python": sys.executable,
-        "worker_extra_args": ["--no-dashboard"], "scheduler_options": {"dashboard": False},
+        "worker_extra_args": ["--no-dashboard"],
+        "scheduler_options": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         "interface": options.interface or None}
     if options.start == "slurm":
         minutes = round(60 * options.hours)

@@ -104,6 +104,10 @@ class Monitor:
         """Emit a candidate that has been stored."""
         self._emit(CandidateDone(candidate))
 
+    def pass_on(self, event: Event) -> None:
+        """Emit what a job elsewhere told."""
+        self._emit(event)
+
     def proxies(self, figures: Sequence[Mapping[str, float]]) -> None:
         """Emit the figures of recipes that were scored without being trained, those that all of them have."""
         names = [name for name in figures[0] if all(name in one for one in figures)] if figures else []

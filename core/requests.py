@@ -131,6 +131,7 @@ class Export(msgspec.Struct, frozen=True, tag=True):
     synthesize: bool = True
     rtl: RtlOptions = RtlOptions()
     hls4ml: Hls4mlOptions = Hls4mlOptions()
+    cluster: ClusterOptions = ClusterOptions()
 
 
 class Preflight(msgspec.Struct, frozen=True, tag=True):

@@ -210,6 +210,10 @@ def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
     find_part(request.part)
     if request.flow not in ("hls4ml", "rtl", "both"):
         raise ExportError(f"unknown export flow {request.flow!r}", remedy="Use hls4ml, rtl or both")
+    if request.cluster.asked:
+        from core.remote_export import export_there
+
+        return export_there(request, monitor)
     with Project.open(request.project) as project:
         candidate = project.candidate(request.candidate_id)
         monitor.stage("load")
