@@ -45,7 +45,7 @@ class CompareView(QWidget):
     exportWanted = Signal()
     editWanted = Signal()
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, parent: QWidget | None = None, roc: RocPlot | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("compare_view")
         self._session = session
@@ -56,7 +56,7 @@ class CompareView(QWidget):
         self.recipes = LineTable(session, "compare_recipes_model", True, self)
         self.figure_table = self._table("compare_figures", "Figures of the compared candidates", self.figures)
         self.recipe_table = self._table("compare_recipes", "Recipes of the compared candidates", self.recipes)
-        self.roc = RocPlot(session, self, of_compared=True)
+        self.roc = roc or RocPlot(session, self, of_compared=True)
         self._make_controls()
         self._arrange()
         self._make_actions()

@@ -41,7 +41,8 @@ class Arrangement(msgspec.Struct):
 class LayersPage(QWidget):
     """Edits one recipe, with its cost at once and its figure of merit a moment later."""
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, parent: QWidget | None = None, values: DistributionPlot | None = None,
+                 roc: RocPlot | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("layers_page")
         self._session = session
@@ -52,8 +53,8 @@ class LayersPage(QWidget):
         self.message = QLabel("", self, objectName="layer_message", wordWrap=True)
         theme.set_role(self.message, "error")
         self.message.hide()
-        self.values = DistributionPlot(session, self)
-        self.roc = RocPlot(session, self, of_recipe=True)
+        self.values = values or DistributionPlot(session, self)
+        self.roc = roc or RocPlot(session, self, of_recipe=True)
         self._build_bar()
         self._arrange()
         self._connect()

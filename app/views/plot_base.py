@@ -89,7 +89,8 @@ class Plot(QWidget):
         theme.set_role(self.title, "heading")
         self.value = ElidedLabel("", self, objectName=f"{name}_value")
         theme.set_role(self.value, "muted")
-        self.widget = pg.PlotWidget(self, axisItems={"left": Axis("left"), "bottom": Axis("bottom"), **(axes or {})})
+        self.widget = pg.PlotWidget(self, enableMenu=False,
+                                    axisItems={"left": Axis("left"), "bottom": Axis("bottom"), **(axes or {})})
         self.widget.setObjectName(f"{name}_canvas")
         self.widget.setAccessibleName(title)
         self.widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
 from PySide6.QtCore import QTimer, Signal
@@ -41,10 +42,17 @@ class ProjectPages(QTabWidget):
         self.setAccessibleName("Pages")
         self._session = session
         self._pages: dict[str, QWidget] = {}
-        self._steps: list[Callable[[], None]] = [
-            self._make_layers, self._make_panel, self._make_pareto, self._make_search, self._make_compare,
-            self._make_export]
         self._parts: dict[str, QWidget] = {}
+        self._steps: list[Callable[[], None]] = [
+            partial(self._make_part, "values", "distribution_plot", "DistributionPlot"),
+            partial(self._make_part, "roc", "roc_plot", "RocPlot", of_recipe=True), self._make_layers,
+            partial(self._make_part, "panel", "search_panel", "SearchPanel"),
+            partial(self._make_part, "pareto", "pareto_plot", "ParetoPlot"),
+            partial(self._make_part, "roc", "roc_plot", "RocPlot"),
+            partial(self._make_part, "importance", "importance_plot", "ImportancePlot"),
+            partial(self._make_part, "candidates", "candidate_view", "CandidateView"), self._make_search,
+            partial(self._make_part, "roc", "roc_plot", "RocPlot", of_compared=True), self._make_compare,
+            self._make_export]
         self._thread: threading.Thread | None = None
         self._unpolished: list[QWidget] = []
         self._timer = QTimer(self, objectName="pages_timer", interval=STEP_MS)
@@ -91,6 +99,10 @@ class ProjectPages(QTabWidget):
             self._unpolished = [widget for page in self._pages.values() for widget in page.findChildren(QWidget)]
             self.built.emit()
 
+    def _add_next(self, name: str, title: str, page: QWidget) -> None:
+        """Adding a page gives all in it a style, which is a step of its own."""
+        self._steps.insert(1, partial(self._add, name, title, page))
+
     def _add(self, name: str, title: str, page: QWidget) -> None:
         """Within scroll bars, which show in a window too small for the page."""
         self._pages[name] = page
@@ -105,40 +117,38 @@ class ProjectPages(QTabWidget):
         """Bring a page to the front."""
         self.setCurrentIndex(list(self._pages.values()).index(page))
 
+    def _make_part(self, name: str, module: str, kind: str, **fields: bool) -> None:
+        """A part of the next page: all of a page at once would take too long."""
+        self._parts[name] = getattr(importlib.import_module(f"app.views.{module}"), kind)(self._session, **fields)
+
+    def _taken(self) -> dict[str, QWidget]:
+        """The parts made so far, given away."""
+        parts, self._parts = self._parts, {}
+        return parts
+
     def _make_layers(self) -> None:
         from app.views.layers_page import LayersPage
 
-        self._add("layers", "Layers", LayersPage(self._session, self))
-
-    def _make_panel(self) -> None:
-        from app.views.search_panel import SearchPanel
-
-        self._parts["panel"] = SearchPanel(self._session)
-
-    def _make_pareto(self) -> None:
-        from app.views.pareto_plot import ParetoPlot
-
-        self._parts["pareto"] = ParetoPlot(self._session)
+        self._add_next("layers", "Layers", LayersPage(self._session, self, **self._taken()))  # type: ignore[arg-type]
 
     def _make_search(self) -> None:
         from app.views.search_page import SearchPage
 
-        self._add("search", "Search", SearchPage(self._session, self, **self._parts))  # type: ignore[arg-type]
-        self._parts.clear()
+        self._add_next("search", "Search", SearchPage(self._session, self, **self._taken()))  # type: ignore[arg-type]
 
     def _make_compare(self) -> None:
         from app.views.compare_view import CompareView
 
-        page = CompareView(self._session, self)
+        page = CompareView(self._session, self, **self._taken())  # type: ignore[arg-type]
         search = self._pages["search"]
         search.pareto.frontChanged.connect(page.set_front)  # type: ignore[attr-defined]
         page.set_front(search.pareto.points.front)  # type: ignore[attr-defined]
-        self._add("compare", "Compare", page)
+        self._add_next("compare", "Compare", page)
 
     def _make_export(self) -> None:
         from app.views.export_panel import ExportPanel
 
-        self._add("export", "Export", ExportPanel(self._session, self))
+        self._add_next("export", "Export", ExportPanel(self._session, self))
 
 
 def _import() -> None:
