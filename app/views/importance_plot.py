@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QTimer
@@ -19,6 +21,8 @@ from core.search.summary import EVALUATOR, Importance
 
 #: candidates that came are waited for so long before the next look, in ms
 REST_MS = 3000
+#: of the worker's time that this may take while a search runs
+SHARE = 0.05
 #: bars that are drawn; the values on the clipboard and in a file are all of them
 MOST = 14
 EMPTY = "Which choices matter is told once enough candidates are trained."
@@ -35,6 +39,7 @@ class ImportancePlot(Plot):
         self._problem = ""
         self._job: Job | None = None
         self._known = -1
+        self._asked = 0.0
         self.objective = QComboBox(self, objectName="importance_objective", toolTip="What the choices matter for")
         self.objective.setAccessibleName("What the choices matter for")
         self.objective.currentIndexChanged.connect(self.redraw)
@@ -82,6 +87,7 @@ class ImportancePlot(Plot):
         fields = kept_fields(session)
         request = Importances(project=str(session.project.folder), objectives=fields.get("objectives") or [],
                               constraints=fields.get("constraints") or [])
+        self._asked = time.monotonic()
         self._job = session.runner.submit(request, INTERACTIVE)
         self._job.ended.connect(self._on_ended)
         self.redraw()
@@ -90,6 +96,8 @@ class ImportancePlot(Plot):
         if job is not self._job:  # of another project
             return
         self._job = None
+        taken = time.monotonic() - self._asked
+        self._timer.setInterval(max(REST_MS, int(1000 * taken / SHARE)))  # edits are answered by the same worker
         if job.error is None:
             self.found, self._problem = job.result or {}, ""
         else:
