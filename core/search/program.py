@@ -79,6 +79,7 @@ class Program:
                          for v in (layer.moving_mean, layer.moving_variance)}
         self.chunk = PRUNE_EVERY if pruned else CHUNK
         self._compiled: dict[str, Any] = {}
+        self._train: Any = None
         # scored as a plain graph: compiling it by XLA takes longer than a search of a minute gains by it
         self._outputs = tf.function(self._forward, autograph=False)
         self._settle = tf.function(self._averaged, autograph=False)
@@ -97,11 +98,15 @@ class Program:
     def use(self, way: str) -> None:
         """Train by a way from now on; it is compiled and timed where it was not yet."""
         if way not in self._compiled:
-            self._train = tf.function(self._run, autograph=False, jit_compile=way == "xla")
+            before, self._train = self._train, tf.function(self._run, autograph=False, jit_compile=way == "xla")
             started = time.perf_counter()
-            self._timed(1)
-            self.compile_seconds[way] = time.perf_counter() - started
-            self.timings[way] = self._fastest()
+            try:
+                self._timed(1)
+                self.compile_seconds[way] = time.perf_counter() - started
+                self.timings[way] = self._fastest()
+            except BaseException:
+                self._train = before  # what cannot be compiled changes nothing
+                raise
             self._compiled[way] = self._train
         self.way, self._train = way, self._compiled[way]
 
