@@ -12,8 +12,11 @@ from app.views.card import Card
 from core.candidate import Evaluation
 from core.energy.published import NAMES as NAMES_PUBLISHED
 from core.energy.published import network
-from core.quant.recipe import Recipe
+from core.quant.recipe import OUTPUT, Recipe
 
+#: AutoQKeras's reference size for a tensor that is not quantized
+FLOATS = " (float as 8)"
+BITS = "Counted as AutoQKeras does: a weight without quantizer counts 8 bits."
 COUNTED = "Counted as QTools does, with its known defects mended: see what_is_counted in the manual."
 AS_PUBLISHED = "Published with QTools 0.9, which counts a few bits of the sums differently."
 #: what the figure of merit is called in a title
@@ -83,8 +86,12 @@ class CostCards(QWidget):
         self.energy.setToolTip(COUNTED if printed is None else f"{COUNTED}\n{AS_PUBLISHED}")
         mean = costs.parameter_bits / weights if weights else 0.0
         scaled = self._session.needs_training
+        recipe = self._session.recipe
+        floats = any(not recipe.text(layer.name, parameter) for layer in info.layers for parameter in layer.quantizable
+                     if parameter != OUTPUT)
         self.bits.show_figure(grouped(costs.parameter_bits), "with other numbers of units" if scaled else
-                              f"{grouped(weights)} weights, {mean:.1f} bits each")
+                              f"{grouped(weights)} weights, {mean:.1f} bits each" + (FLOATS if floats else ""))
+        self.bits.setToolTip(BITS)
         self.ebops.show_figure(grouped(costs.ebops), "with other numbers of units" if scaled else
                                f"{grouped(info.macs)} multiply-accumulates")
 

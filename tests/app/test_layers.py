@@ -267,3 +267,6 @@ def test_that_bh_is_named_but_not_made_up_and_a_published_network_shows_its_prin
     assert page.cards.energy.remark.text() == "2\u2009633 pJ as published"
     played.set_quantizers({("fc1", "kernel"): "ternary()"})
     assert page.cards.energy.remark.text() == "QTools' 45 nm model"
+    assert page.cards.bits.remark.text().endswith("bits each")
+    played.set_quantizers({("fc2", "kernel"): ""})
+    assert page.cards.bits.remark.text().endswith("(float as 8)")  # as AutoQKeras counts what is not quantized
