@@ -19,7 +19,7 @@ from core.errors import QuantiscopeError, SearchError
 from core.events import CandidateDone, Monitor, Progress
 from core.project import Project
 from core.requests import Search
-from core.search.engine import run_search
+from core.search.engine import Budget, run_search
 from core.search.loop import MAX_FAILURES
 from core.search.trainer import Trained
 
@@ -177,3 +177,16 @@ def test_what_cannot_be_searched_is_a_sentence(project, changes):
     with pytest.raises(SearchError):
         run_search(project, request(project, **values), StandIn(project.info), Monitor())
     assert not (project.folder / "study.sqlite3").exists()
+
+
+def test_that_a_budget_grows_by_what_is_granted_while_the_search_runs():
+    given, told = [(0, 0.0)], []
+    monitor = Monitor(told.append, granted=lambda: given[0])
+    budget = Budget(2, None, done=2)
+    budget.report(monitor)
+    assert budget.spent and (told[-1].done, told[-1].total) == (2, 2)
+    given[0] = (3, 60.0)  # seconds were no limit, and are none now
+    assert not budget.spent and budget.limits == (5, None)
+    budget.report(monitor)
+    assert told[-1].total == 5
+    assert budget.spent_with(3)
