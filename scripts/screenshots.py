@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--project", type=Path, help="a project to show instead of the demo")
     parser.add_argument("--pages", nargs="*", choices=PAGES, default=list(PAGES),
                         help="only these; layers and welcome need no search and no export")
-    parser.add_argument("--budget", type=float, default=40.0, help="seconds for the demo's search")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds for the demo's search")
     arguments = parser.parse_args()
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -133,6 +133,8 @@ def views(window, folder: Path, mode: str, pages: list[str]) -> None:  # type: i
             if name == "compare":
                 window.compare.from_front.click()
             show()
+            if name == "export":
+                wait(lambda: not window.export.check.computing, START_S)
             shoot(window, folder / f"{name}-{mode}.png")
             window.compare.clear.click()
     if "search" in pages:
@@ -148,9 +150,16 @@ def search(window, folder: Path, mode: str) -> None:  # type: ignore[no-untyped-
     settle()
     space.dialog.grab().save(str(folder / f"space-{mode}.png"))
     space.dialog.close()
-    for plot, name in ((window.search.pareto, "front"), (window.search.roc, "roc")):
+    page = window.search
+    page.beside.setCurrentWidget(page.importance)
+    wait(lambda: bool(page.importance.found), START_S)
+    for plot, name in ((page.pareto, "front"), (page.roc, "roc"), (page.history, "progress"),
+                       (page.importance, "importance")):
+        if plot is not page.pareto:
+            page.beside.setCurrentWidget(plot)
         settle()
         plot.save(folder / f"{name}-{mode}.png")
+    page.beside.setCurrentWidget(page.roc)
 
 
 def shoot(window, path: Path) -> None:  # type: ignore[no-untyped-def]

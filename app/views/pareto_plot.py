@@ -27,6 +27,8 @@ from core.requests import Search
 LIVE_MS = 50
 #: proxies come in hundreds and are drawn this often
 PROXY_MS = 400
+#: opacity of their outlines, in hex
+PROXY_INK = "90"
 #: pixels around the pointer within which a point is meant
 REACH = 10.0
 #: letters that the boxes of the axes have room for at least
@@ -144,7 +146,7 @@ class ParetoPlot(Plot):
             self.item.addItem(entry)
         self._shades = pg.ScatterPlotItem(symbol="o", size=5, brush=None)
         self._shades.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
-        self.item.addItem(self._shades)
+        self.item.addItem(self._shades, ignoreBounds=True)
         self._layer = PointLayer(self.item, self.palette_in_force)
         self._rings = Rings(self.item)
         for entry in (self._papers, self._recipe, self._chosen):
@@ -203,6 +205,7 @@ class ParetoPlot(Plot):
         queue, self._queue = self._queue, []
         for candidate in queue:
             self.points.add(candidate)
+        self._frame_proxies()
         if not self._layer.follow(self.points):
             self._timer.start()
         self._draw_front()
@@ -240,7 +243,7 @@ class ParetoPlot(Plot):
         colours = theme.tokens()
         edge = pg.mkPen(colours.plot_background)
         self._layer.paint()
-        self._shades.setPen(pg.mkPen(colours.muted))
+        self._shades.setPen(pg.mkPen(f"{colours.muted}{PROXY_INK}"))
         for item, pen, brush in ((self._recipe, edge, pg.mkBrush(colours.series[2])),
                                  (self._papers, edge, pg.mkBrush(colours.series[3])),
                                  (self._chosen, pg.mkPen(colours.plot_foreground, width=2), None)):
@@ -254,7 +257,19 @@ class ParetoPlot(Plot):
         """What was scored without training: hollow, below all else, and nothing that could be selected."""
         x, y = self.proxies.places(self.points.horizontal, self.points.vertical)
         self._shades.setData(x=x, y=y)
+        self._frame_proxies()
         self._show_text()
+
+    def _frame_proxies(self) -> None:
+        """Proxies are within the range that is shown as long as nothing is trained; then candidates say what is."""
+        counted, alone = self.box.addedItems, not len(self.points)
+        if alone and self._shades not in counted:
+            counted.append(self._shades)
+        elif not alone and self._shades in counted:
+            counted.remove(self._shades)
+        else:
+            return
+        self.box.queueUpdateAutoRange()
 
     def _draw_front(self) -> None:
         self._line.setData(*self.points.staircase())

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPointF, Qt
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtTest import QTest
 
 from app import theme
@@ -310,10 +310,13 @@ def test_that_proxies_are_drawn_hollow_named_and_can_be_neither_selected_nor_on_
     plot = shown(qtbot, ParetoPlot(played))
     assert played.start_search(trials=10)
     job = played.runner.last(Search)
+    job.tell(ProxiesScored({"accuracy": [0.3], "energy_pj": [90.0], "loss": [1.0]}))
+    qtbot.waitUntil(lambda: plot.box.viewRange()[1][0] < 30, timeout=3000)  # alone, they are all in sight
     job.tell(CandidateDone(candidate(1, 0.70, 2000)))
+    qtbot.waitUntil(lambda: plot.box.viewRange()[1][0] > 50, timeout=3000)  # then what is trained sets the range
     job.tell(ProxiesScored({"accuracy": [0.74, 0.6], "energy_pj": [500.0, 4000.0], "loss": [1.0, 2.0]}))
-    qtbot.waitUntil(lambda: len(plot._shades.data) == 2 and len(plot.points) == 1, timeout=3000)
-    plot.show_all()
+    qtbot.waitUntil(lambda: len(plot._shades.data) == 3 and len(plot.points) == 1, timeout=3000)
+    plot.item.setRange(QRectF(2.5, 50, 1.5, 40))
     assert plot.points.front == ["c0001"]  # although a proxy beats it in both
     assert {entry[1].text for entry in plot.legend.items} >= {"Proxies: scored, not trained"}
     assert plot._shades.opts["brush"] is None or plot._shades.opts["brush"].style() == Qt.BrushStyle.NoBrush
@@ -325,7 +328,7 @@ def test_that_proxies_are_drawn_hollow_named_and_can_be_neither_selected_nor_on_
     assert not len(plot._shades.data)
     choose(plot.horizontal, "energy_pj")
     choose(plot.vertical, "error")
-    assert sorted(plot._shades.getData()[1]) == pytest.approx([math.log10(26), math.log10(40)])
+    assert sorted(plot._shades.getData()[1]) == pytest.approx([math.log10(26), math.log10(40), math.log10(70)])
     job.succeed([])
     assert played.start_search(trials=10)  # with other weights, the old scores say nothing
     assert not len(plot.proxies) and not len(plot._shades.data)
