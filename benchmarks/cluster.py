@@ -138,8 +138,10 @@ class Replay:
 
     ordered = False
 
+    times: list[tuple[float, float]]
+
     def __init__(self, trained: Any, workers: int) -> None:
-        self.trained, self.workers, self.ahead, self.ends = trained, workers, max(1, workers // 8), [0.0]
+        self.trained, self.workers, self.ahead, self.times = trained, workers, max(1, workers // 8), []
 
     def each(self, call: str, tasks: Any, monitor: Monitor) -> Iterator[tuple[Any, Any]]:
         waiting, running = iter(tasks), []
@@ -151,7 +153,7 @@ class Replay:
                 running.append(task[0])
             if not running:
                 return
-            self.ends.append(time.perf_counter())
+            self.times.append((time.perf_counter(), time.process_time()))
             yield running.pop(0), self.trained
 
     def all(self, call: str, arguments: Any, monitor: Monitor) -> list[Any]:
@@ -160,16 +162,14 @@ class Replay:
 
 def driver(trained: Any, space: Any, count: int, method: str) -> tuple[float, float, float]:
     """Seconds a candidate of the driver alone: asked, priced, stored, told; of the first and the last ones, and CPU
-    seconds of all."""
-    used = time.process_time()
+    seconds of the last."""
     with tempfile.TemporaryDirectory() as folder, Project.create(Path(folder) / "p", MODEL, "jets") as project:
         request = Search(project=str(project.folder), method=method, trials=count, epochs=3)
         crew = Replay(trained, 1000)
         Loop(project, request, Monitor(), Budget(count, None), setting(project, request, space), crew,
              {"learning_rate": 0.0, "batch_size": 0.0}).run()
-    steps = np.diff(crew.ends[1:])
-    cpu = (time.process_time() - used) / count
-    return float(np.mean(steps[:WINDOW])), float(np.mean(steps[-WINDOW:])), cpu
+    steps = np.diff(crew.times, axis=0)
+    return float(np.mean(steps[:WINDOW, 0])), float(np.mean(steps[-WINDOW:, 0])), float(np.mean(steps[-WINDOW:, 1]))
 
 
 def told(measured: Measured, drivers: dict[str, tuple[float, float, float]]) -> list[str]:
@@ -179,8 +179,8 @@ def told(measured: Measured, drivers: dict[str, tuple[float, float, float]]) -> 
     for method, (first, last, cpu) in drivers.items():
         each = calls + last
         lines.append(
-            f"{method}: {1e3 * last:.1f} ms of the driver a candidate at the end ({1e3 * first:.1f} ms at the start,"
-            f" {1e3 * cpu:.1f} ms computed in the mean)"
+            f"{method}: {1e3 * last:.1f} ms of the driver a candidate at the end ({1e3 * cpu:.1f} ms of it computed;"
+            f" {1e3 * first:.1f} ms at the start)"
             f" and {1e3 * calls:.1f} ms of calls: at most {1 / each:.0f} candidates/s")
         for seconds in (measured.seconds, 60.0, 600.0):
             lines.append(f"  candidates of {seconds:.1f} s: {seconds / each:,.0f} workers are kept busy;"

@@ -162,10 +162,31 @@ def _local(options: ClusterOptions, security: Any, folder: str) -> Any:
 
 
 def _queued(options: ClusterOptions, security: Any, folder: str) -> Any:
-    cluster = queue_class(options)(security=security, shared_temp_directory=folder,
-                                   silence_logs=logging.CRITICAL, **job_settings(options))
+    cluster = queue_class(options)(security=_in_files(security, Path(folder)), silence_logs=logging.CRITICAL,
+                                   **job_settings(options))
     cluster.scale(jobs=options.jobs)
     return cluster
+
+
+def _in_files(security: Any, folder: Path) -> Any:
+    """Keys that jobs read from files, which only their user can."""
+    from distributed.security import Security
+
+    paths = {}
+    for name in [name for name in security.__slots__ if name.startswith("tls_")]:
+        text = getattr(security, name)
+        if isinstance(text, str) and "\n" in text:
+            path = folder / f"{name}.pem"
+            path.touch(mode=0o600)
+            path.write_text(text, encoding="ascii")
+            paths[name] = str(path)
+    return Security(require_encryption=True, **paths)
+
+
+def renew(client: Client, options: ClusterOptions) -> None:
+    """Submit a job again in the place of each that has ended; nothing for clusters without jobs."""
+    if client.cluster is not None and STARTED.get(options.start):
+        client.cluster.scale(jobs=options.jobs)
 
 
 def queue_class(options: ClusterOptions) -> Any:

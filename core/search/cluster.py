@@ -15,7 +15,7 @@ from concurrent.futures import wait as wait_for
 from dataclasses import replace
 from typing import Any
 
-from core.cluster import connected
+from core.cluster import connected, renew
 from core.cluster_options import ClusterOptions
 from core.errors import Cancelled, ClusterError, WorkerDiedError
 from core.events import Monitor
@@ -26,6 +26,8 @@ from core.search.workers import Workers
 
 #: seconds between two looks at which workers there are
 LOOK = 1.0
+#: seconds between two looks at whether jobs have ended
+RENEW = 20.0
 #: seconds between two lines about waiting for the first worker
 PATIENCE = 60.0
 
@@ -53,7 +55,8 @@ class ClusterWorkers(Workers):
         self._key = hashlib.sha256(repr((setup, self._hashes)).encode()).hexdigest()
         self._files: Any = None
         self._parcel = self._held(self._packed())
-        self._looked, self._asked = 0.0, 0.0
+        self._looked = self._asked = 0.0
+        self._renewed = time.monotonic()
         self._calls: dict[Future[Any], Any] = {}
         self._places: dict[Any, set[str]] = {}
         self._loads: Counter[str] = Counter()
@@ -160,6 +163,9 @@ class ClusterWorkers(Workers):
             self.workers = int(info["n_workers"])
             self._addresses = list(info["workers"])
         self._looked = time.monotonic()
+        if self._looked - self._renewed > RENEW and self.workers < self._options.jobs * self._options.workers_per_job:
+            renew(self._client, self._options)
+            self._renewed = self._looked
         if before and self.workers != before:
             left = "; what those did that left is tried again" if self.workers < before else ""
             self._monitor.log(f"the cluster has {self.workers} workers, {before} before{left}", source="cluster")
