@@ -62,7 +62,7 @@ class ClusterOptions(msgspec.Struct, frozen=True):
         if self.scheduler and self.start:
             raise ClusterError("a scheduler was named, and one is to be started", remedy="Give one of the two")
         if self.scheduler:
-            self._check_address()
+            self.check_address()
         if self.start and self.start not in STARTED:
             raise ClusterError(f"a cluster of {self.start!r} cannot be started",
                                remedy=f"Use one of {', '.join(STARTED)}, or name a scheduler that runs")
@@ -76,7 +76,8 @@ class ClusterOptions(msgspec.Struct, frozen=True):
                 raise ClusterError(f"{getattr(self, name)!r} cannot be the {name} of a job",
                                    remedy="Use letters, digits and _ . : @ / + -")
 
-    def _check_address(self) -> None:
+    def check_address(self) -> None:
+        """Raise ClusterError where `scheduler` is no address."""
         parts = urlsplit(self.scheduler)
         try:
             whole = parts.scheme in SCHEMES and parts.hostname and parts.port

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 
-import msgspec
 from PySide6.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
     QFormLayout,
     QLabel,
-    QLineEdit,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -20,7 +17,7 @@ from PySide6.QtWidgets import (
 
 from app import theme
 from app.settings import SCALES, Settings
-from core.cluster_options import ClusterOptions
+from app.views.cluster_form import ClusterForm
 from core.errors import ClusterError
 
 THEMES = {"system": "As the system", "light": "Light", "dark": "Dark"}
@@ -48,21 +45,22 @@ class SettingsDialog(QDialog):
                                 value=settings.workers, specialValueText=f"one a core ({cores})",
                                 toolTip="Processes that a search trains with; with one, the same seed gives the"
                                         " same candidates")
-        self._make_cluster(settings.cluster)
+        self.cluster = ClusterForm(settings.cluster, self)
+        self.message = QLabel("", self, objectName="settings_message", wordWrap=True)
+        theme.set_role(self.message, "error")
+        self.message.hide()
         self.note = QLabel("The size changes when Quantiscope is started the next time.", self,
                            objectName="settings_note", wordWrap=True)
         theme.set_role(self.note, "muted")
         form = QFormLayout()
-        for label, widget in (("Theme", self.theme), ("Size", self.scale), ("Search processes", self.workers),
-                              ("Cluster scheduler", self.scheduler), ("TLS authority", self.tls["tls_ca"]),
-                              ("TLS certificate", self.tls["tls_cert"]), ("TLS key", self.tls["tls_key"])):
+        for label, widget in (("Theme", self.theme), ("Size", self.scale), ("Search processes", self.workers)):
             widget.setAccessibleName(label)
             form.addRow(label, widget)
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel,
                                         self, objectName="settings_buttons")
         layout = QVBoxLayout(self)
         layout.addLayout(form)
-        layout.addWidget(self.plain)
+        layout.addWidget(self.cluster)
         layout.addWidget(self.message)
         layout.addWidget(self.note)
         layout.addStretch(1)
@@ -70,40 +68,14 @@ class SettingsDialog(QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
 
-    def _make_cluster(self, options: ClusterOptions) -> None:
-        """The Dask scheduler that searches go to, if there is one."""
-        self._cluster = options
-        self.scheduler = QLineEdit(options.scheduler, self, objectName="settings_scheduler",
-                                   placeholderText="none: this machine; tls://head:8786")
-        self.scheduler.setToolTip("Address of a Dask scheduler whose workers train in the place of this machine's"
-                                  " processes")
-        self.tls = {}
-        for name, text in (("tls_ca", "PEM file of the scheduler's authority"), ("tls_cert", "PEM file of your"
-                           " certificate"), ("tls_key", "PEM file of your key")):
-            self.tls[name] = QLineEdit(getattr(options, name), self, objectName=f"settings_{name}",
-                                       placeholderText="as Dask is configured", toolTip=text)
-        self.plain = QCheckBox("Allow an unencrypted scheduler outside of private networks", self,
-                               objectName="settings_plain", checked=options.plain)
-        self.message = QLabel("", self, objectName="settings_message", wordWrap=True)
-        theme.set_role(self.message, "error")
-        self.message.hide()
-
-    def _chosen_cluster(self) -> ClusterOptions:
-        """What the fields say; raises ClusterError where it cannot be meant."""
-        files = {name: line.text().strip() for name, line in self.tls.items()}
-        options = msgspec.structs.replace(self._cluster, scheduler=self.scheduler.text().strip(),
-                                          plain=self.plain.isChecked(), **files)
-        options.check()
-        return options
-
     def accept(self) -> None:
-        """Keep what was chosen and apply it; an address that cannot be meant keeps the dialog open."""
+        """Keep what was chosen and apply it; a cluster that cannot be meant keeps the dialog open."""
         try:
-            self._settings.cluster = self._chosen_cluster()
+            self._settings.cluster = self.cluster.options()
         except ClusterError as error:
             self.message.setText(str(error))
             self.message.show()
-            self.scheduler.setFocus()
+            self.cluster.where.setFocus()
             return
         self._settings.theme = self.theme.currentData()
         self._settings.scale = self.scale.currentData()

@@ -76,13 +76,17 @@ def test_that_the_scheduler_typed_into_the_settings_is_where_the_next_search_goe
     dialog = SettingsDialog(stored)
     qtbot.addWidget(dialog)
     dialog.show()
-    QTest.keyClicks(dialog.scheduler, "head 8786")
-    QTest.keyClick(dialog.scheduler, Qt.Key.Key_Return)
+    form = dialog.cluster
+    assert not form.fields["scheduler"].isVisible() and not form.fields["jobs"].isVisible()
+    QTest.keyClick(form.where, Qt.Key.Key_Down)
+    scheduler = form.fields["scheduler"]
+    QTest.keyClicks(scheduler, "head 8786")
+    QTest.keyClick(scheduler, Qt.Key.Key_Return)
     assert dialog.isVisible() and "is not the address of a scheduler" in dialog.message.text()
-    dialog.scheduler.clear()
-    QTest.keyClicks(dialog.scheduler, "tls://head:8786")
-    QTest.keyClicks(dialog.tls["tls_ca"], "/etc/ca.pem")
-    QTest.keyClick(dialog.scheduler, Qt.Key.Key_Return)
+    scheduler.clear()
+    QTest.keyClicks(scheduler, "tls://head:8786")
+    QTest.keyClicks(form.fields["tls_ca"], "/etc/ca.pem")
+    QTest.keyClick(scheduler, Qt.Key.Key_Return)
     assert not dialog.isVisible()
     assert Settings().cluster == ClusterOptions(scheduler="tls://head:8786", tls_ca="/etc/ca.pem")
     panel = SearchPanel(played)
@@ -93,3 +97,31 @@ def test_that_the_scheduler_typed_into_the_settings_is_where_the_next_search_goe
     QTest.mouseClick(panel.start, Qt.MouseButton.LeftButton)
     assert played.runner.last(Search).request.cluster.scheduler == "tls://head:8786"
     assert "cluster" not in played.project.settings[KEPT]  # it belongs to this machine, not to the project
+
+
+def test_that_jobs_of_a_batch_system_are_set_and_kept_and_this_machine_is_chosen_again(qtbot):
+    dialog = SettingsDialog(Settings())
+    qtbot.addWidget(dialog)
+    dialog.show()
+    form = dialog.cluster
+    form.where.setCurrentIndex(form.where.findData("slurm"))
+    assert form.fields["queue"].isVisible() and not form.fields["scheduler"].isVisible()
+    QTest.keyClicks(form.fields["queue"], "short;rm")
+    QTest.keyClick(form.fields["queue"], Qt.Key.Key_Return)
+    assert dialog.isVisible() and "how many jobs to start" in dialog.message.text()
+    form.fields["jobs"].setValue(40)
+    QTest.keyClick(form.fields["queue"], Qt.Key.Key_Return)
+    assert dialog.isVisible() and "cannot be the queue of a job" in dialog.message.text()
+    form.fields["queue"].clear()
+    QTest.keyClicks(form.fields["queue"], "short")
+    form.fields["hours"].setValue(8)
+    QTest.keyClick(form.fields["queue"], Qt.Key.Key_Return)
+    chosen = Settings().cluster
+    assert chosen == ClusterOptions(start="slurm", jobs=40, queue="short", hours=8.0) and chosen.asked
+
+    again = SettingsDialog(Settings())
+    qtbot.addWidget(again)
+    assert again.cluster.where.currentData() == "slurm" and again.cluster.options() == chosen
+    again.cluster.where.setCurrentIndex(0)
+    again.accept()
+    assert not Settings().cluster.asked and Settings().cluster.jobs == 40
