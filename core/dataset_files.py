@@ -42,11 +42,14 @@ MAX_LABEL = 65535
 
 @dataclass(frozen=True)
 class Head:
-    """One of several outputs: its name in the model, what it is trained for, and the names of its classes."""
+    """One of several outputs: its name in the model, what it is trained for, the names of its classes, and the weight
+    of its loss in the sum of all.
+    """
 
     name: str
     task: str = TASKS[0]
     class_names: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass
@@ -77,7 +80,7 @@ def read_file(path: Path) -> RawData:
     - `.npz`, `.h5`, `.hdf5`: keys `X` and `y`, or `x_train`, `y_train`, `x_test`, `y_test` (and `x_val`,
       `y_val`); optional `feature_names`, `class_names`, `provenance`, `task` (one of TASKS). For several inputs
       `X_<input>` each (`x_train_<input>`, ...), for several outputs `y_<output>` each, by the names of the model's
-      layers; then `task_<output>` and `class_names_<output>` too.
+      layers; then `task_<output>`, `class_names_<output>` and `loss_weight_<output>` too.
     - `.npy`: the features; the labels lie beside it, named with `y` or `labels` for `x` or `features`
       (`x_jets.npy` and `y_jets.npy`; `jets_features.npy` and `jets_labels.npy`).
     - `.csv`: a header line; labels in the column `label`, `class`, `target` or `y`, else in the last one.
@@ -248,10 +251,19 @@ def _joined_labels(group: Mapping[str, Callable[[], Any]], lowered: Mapping[str,
         names = _texts(lowered.get("class_names" + own) or lowered.get("class_names"))
         found = _labelled(read(), names, _place(where, "y", name), task)
         arrays[name] = found["y"]
-        heads.append(Head(name, task or TASKS[0], found["class_names"]))
+        heads.append(Head(name, task or TASKS[0], found["class_names"],
+                          _weight(lowered.get("loss_weight" + own), where)))
     if len(heads) == 1:
         return several(arrays), heads[0].task, heads[0].class_names, ()
     return several(arrays), SEVERAL, (), tuple(heads)
+
+
+def _weight(read: Callable[[], Any] | None, where: str) -> float:
+    """The weight of an output's loss; 1 where nothing is said."""
+    weight = np.asarray(read() if read else 1.0)
+    if weight.size != 1 or weight.dtype.kind not in "fiu" or not 0 < float(weight.reshape(())) < np.inf:
+        raise DatasetError(f"{where} has a loss weight that is no number above 0", remedy="Give one number for each")
+    return float(weight.reshape(()))
 
 
 def _place(where: str, what: str, name: str) -> str:

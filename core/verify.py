@@ -165,23 +165,22 @@ def _evaluated(project: Project, candidate: Candidate, dataset: Dataset, monitor
 def _metric_rows(stored: Evaluation, found: Evaluation) -> Rows:
     rows: Rows = [("events", stored.events, found.events, stored.events == found.events),
                   (stored.metric, stored.accuracy, found.accuracy,
-                   abs(stored.accuracy - found.accuracy) <= _tolerance(stored))]
+                   abs(stored.accuracy - found.accuracy) <= _tolerance(stored.metric, stored.accuracy, stored.events))]
     for name, old in stored.auc.items():
         new = found.auc.get(name, math.nan)
         bound = SHARE * stored.auc_error.get(name, 0.0) + 1 / max(stored.events, 1)
         rows.append((f"AUC {name}", old, new, abs(old - new) <= bound))
-    rows += [(name, old, found.figures.get(name), math.isclose(old, found.figures.get(name, math.nan),
-                                                               rel_tol=RELATIVE, abs_tol=RELATIVE))
+    rows += [(name, old, found.figures.get(name),
+              abs(old - found.figures.get(name, math.nan)) <= _tolerance(name, old, stored.events))
              for name, old in stored.figures.items()]
     return rows
 
 
-def _tolerance(stored: Evaluation) -> float:
-    """A tenth of the statistical error and one event."""
-    if stored.metric != "accuracy":
-        return RELATIVE * max(abs(stored.accuracy), 1.0)
-    share = min(max(stored.accuracy, 0.0), 1.0)
-    events = max(stored.events, 1)
+def _tolerance(metric: str, value: float, events: int) -> float:
+    """For an accuracy, and a mean with one in it, a tenth of the statistical error and one event."""
+    if "accuracy" not in metric:
+        return RELATIVE * max(abs(value), 1.0)
+    share, events = min(max(value, 0.0), 1.0), max(events, 1)
     return SHARE * math.sqrt(share * (1 - share) / events) + 1 / events
 
 

@@ -171,8 +171,8 @@ class Flow(Anomaly):
 class Together(Objective):
     """Several outputs, each with an objective of its own.
 
-    The loss of an event is the sum of theirs, as Keras has it. The figure is the mean of theirs, so that a search
-    gives up no output for another; each is told apart in `Evaluation.figures`, and ROCs by output and class.
+    The loss of an event is the weighted sum of theirs, as Keras has it. The figure is the mean of theirs, so that a
+    search gives up no output for another; each is told apart in `Evaluation.figures`, and ROCs by output and class.
     """
 
     def __init__(self, heads: Sequence[Head]) -> None:
@@ -181,7 +181,7 @@ class Together(Objective):
         self.metric = names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
 
     def loss(self, targets: Tensors, outputs: Tensors) -> Any:
-        each = [objective.loss(target, output) for (_, objective), target, output in
+        each = [objective.loss(target, output) * head.weight for (head, objective), target, output in
                 zip(self._heads, apart(targets), apart(outputs), strict=True)]
         return sum(each[1:], each[0])
 

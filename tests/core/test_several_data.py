@@ -89,6 +89,8 @@ def test_that_a_file_of_parts_and_of_hdf5_gives_the_same(tmp_path):
     ({"task_kind": np.array("vae")}, "takes one array of features"),
     ({"task_energy": np.array("guess")}, "has the task 'guess'"),
     ({"class_names_kind": np.array(["a", "b"])}, "label 2 but names 2 classes"),
+    ({"loss_weight_kind": np.array(0.0)}, "loss weight that is no number above 0"),
+    ({"loss_weight_kind": np.array("much")}, "loss weight that is no number above 0"),
     ({"feature_names": np.array(["a"])}, "names 1 features but has 2 arrays of features"),
     ({"y_kind": None, "y_energy": None}, "no features and labels"),
 ])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -108,6 +110,8 @@ def test_that_compiled_losses_are_summed_with_their_weights(model, data, folder)
     for source in (model, folder / "m.keras"):
         np.testing.assert_allclose(compiled_loss(source)(targets, outputs), entropy + 0.25 * square, rtol=1e-5)
     np.testing.assert_allclose(objective_of(data).loss(targets, outputs), entropy + square, rtol=1e-5)
+    weighted = replace(data, heads=(data.heads[0], replace(data.heads[1], weight=0.25)))
+    np.testing.assert_allclose(objective_of(weighted).loss(targets, outputs), entropy + 0.25 * square, rtol=1e-5)
     one = loss_of("mse")((targets[1], targets[1]), (outputs[1], outputs[1]))
     np.testing.assert_allclose(one, 2 * square, rtol=1e-5)
 
