@@ -233,6 +233,26 @@ def _npz_with_headers(chance: random.Random) -> bytes:
     return _zipped(members)
 
 
+def _npz_of_several(chance: random.Random) -> bytes:
+    """Arrays of several inputs and outputs: some lie, go missing, come twice or bear another's name."""
+    held = {"X_a": _npy(_X), "X_b": _npy(_X[:, :2]), "y_kind": _npy(_Y), "y_e": _npy(_X[:, 0]),
+            "task_e": _npy(np.array("regression")), "class_names_kind": _npy(np.array(["a", "b", "c"]))}
+    parts = {key.replace("_", f"_{part}_", 1): data for key, data in held.items() if key[0] in "Xy"
+             for part in ("train", "test")}
+    held = chance.choice((held, {**held, **parts}, parts))
+    for _ in range(chance.randrange(3)):
+        name, other = chance.choice(list(held)), chance.choice(list(held))
+        if chance.random() < 0.4:
+            held[name] = held[other]
+        elif chance.random() < 0.5:
+            held[chance.choice(("X", "y", "X_", "y_test_", "task", "task_kind", "Y_E", name.upper(), "X_train"))] = \
+                held.pop(name)
+        else:
+            old, new = chance.choice(_HEADERS)
+            held[name] = held[name].replace(old.encode(), new.encode()[:9000], 1)
+    return _zipped({f"{name}.npy": data for name, data in held.items()})
+
+
 def _dataset(ending: str) -> Callable[[bytes, Path], None]:
     def read(data: bytes, folder: Path) -> None:
         from core.dataset import load_dataset
@@ -508,6 +528,7 @@ TARGETS = (
     Target(".h5 model, damaged", _of(H5, MEMBERS["model.weights.h5"]), read_model, 0.01, 2048),
     Target("dataset .npz, damaged", _of(NPZ, ARCHIVE), _dataset(".npz"), 0.05, 1536),
     Target("dataset .npz, headers that lie", _npz_with_headers, _dataset(".npz"), 0.10, 1536),
+    Target("dataset .npz of several arrays", _npz_of_several, _dataset(".npz"), 0.03, 1536),
     Target(
         "dataset .npy pair",
         lambda c: bytes([c.randrange(256)]) + damage(_npy(_X if c.random() < 0.5 else _Y), c),
