@@ -33,6 +33,10 @@ def check(model: Any, options: Hls4mlOptions | None = None) -> None:
     """Raise ExportError, by the layer's name, for what this flow cannot export exactly."""
     options = options or Hls4mlOptions()
     options.check()
+    if options.target.boards and len(model.inputs) + len(model.outputs) > 2:
+        raise ExportError(f"hls4ml's {options.backend} backend takes one input and one output, the model has"
+                          f" {len(model.inputs)} and {len(model.outputs)}",
+                          remedy="Use the backend Vitis or Vivado, or join them to one in the model")
     read_network(model)
     options.check_layers([layer.name for layer in model.layers])
 
