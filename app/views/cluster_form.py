@@ -57,9 +57,10 @@ class ClusterForm(QWidget):
                                 toolTip=tip) for name, (empty, tip) in told.items()}
 
     def _numbers(self, options: ClusterOptions) -> dict[str, QWidget]:
+        self._jobs = QSpinBox(self, objectName="settings_jobs", minimum=0, maximum=100_000, value=options.jobs,
+                              toolTip="How many jobs are started for a search")
         return {
-            "jobs": QSpinBox(self, objectName="settings_jobs", minimum=0, maximum=100_000, value=options.jobs,
-                             specialValueText="one a core", toolTip="How many jobs are started for a search"),
+            "jobs": self._jobs,
             "workers_per_job": QSpinBox(self, objectName="settings_workers_per_job", minimum=1, maximum=1024,
                                         value=options.workers_per_job, toolTip="One core each"),
             "memory_gb": QDoubleSpinBox(self, objectName="settings_memory_gb", minimum=0.0, maximum=10_000.0,
@@ -71,6 +72,7 @@ class ClusterForm(QWidget):
 
     def _show_fields(self) -> None:
         place = self.where.currentData()
+        self._jobs.setSpecialValueText("one a core" if place == "local" else "how many?")
         for name, (_, places) in _ROWS.items():
             self._form.setRowVisible(self.fields[name], place in places)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -65,3 +66,12 @@ def test_an_error_is_a_json_line(tmp_path):
     done = without_qt("search", str(tmp_path / "none.qscope"), "--json-lines")
     assert done.returncode == 1
     assert "there is no project folder" in msgspec.json.decode(done.stdout)["error"]
+
+
+def test_that_the_base_install_names_no_qt_and_developers_get_all():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    qt = [name for name in project["dependencies"] if name.lower().startswith(("pyside", "pyqtgraph", "shiboken"))]
+    assert qt == []
+    extras = project["optional-dependencies"]
+    assert {"PySide6-Essentials", "pyqtgraph"} <= {name.partition(">")[0] for name in extras["gui"]}
+    assert "quantiscope[gui,cluster,postgresql]" in extras["dev"]

@@ -122,6 +122,8 @@ def test_same_seed_same_candidates(project, tmp_path, here):
         run_staged(again, request(again, 9), Monitor())
         assert recipes(again) == recipes(project)
         assert [c.evaluation for c in again.candidates()] == [c.evaluation for c in project.candidates()]
+        fronts = [[c.id for c in candidate_front(one.candidates())] for one in (project, again)]
+        assert fronts[0] == fronts[1] != []
     with Project.create(tmp_path / "other", project.model_path, project.data_reference) as other:
         run_staged(other, request(other, 9, seed=1), Monitor())
         assert recipes(other) != recipes(project)
