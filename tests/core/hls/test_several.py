@@ -45,6 +45,11 @@ def test_that_logic_traced_from_all_inputs_gives_all_outputs(model):
     np.testing.assert_array_equal(np.asarray(trace_network(found).predict(given)), wanted)
 
 
+def test_that_written_cpp_gives_all_outputs(model):
+    assert hls4ml_flow.hls4ml_mismatches(model, events_for(model, 100)) == 0
+
+
+@pytest.mark.slow
 def test_that_both_flows_prove_every_output(model, tmp_path):
     options = ExportOptions("both", events=120, synthesize=False)
     report = export(model, events_for(model, 200), options, tmp_path / "out")
@@ -66,6 +71,7 @@ def test_that_a_backend_of_one_input_says_so(model):
         hls4ml_flow.check(model, Hls4mlOptions(backend="VivadoAccelerator"))
 
 
+@pytest.mark.slow
 def test_that_an_output_inside_and_an_input_of_two_axes_do(tmp_path):
     """The output "deep" is read further on; the input "grid" goes through a convolution."""
     keras.utils.set_random_seed(4)
