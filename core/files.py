@@ -101,7 +101,7 @@ def replace_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
     """As `write_folder_atomically`, in the place of a folder that may be there: its files are lost only when these
     are stored. What a crash in between leaves is put in order by `restore_folders`.
     """
-    former = folder.with_name(_FORMER + folder.name)
+    former = aside(folder)
     fresh = folder.with_name(f"{TEMPORARY}{os.getpid()}-fresh-{folder.name}")
     write_folder_atomically(fresh, files)
     try:
@@ -116,12 +116,26 @@ def replace_folder_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
     shutil.rmtree(former, ignore_errors=True)
 
 
-def restore_folders(parent: Path) -> None:
-    """Put back each folder that a crash left moved aside by `replace_folder_atomically`."""
+def aside(folder: Path) -> Path:
+    """Where a folder waits while another takes its place."""
+    return folder.with_name(_FORMER + folder.name)
+
+
+def restore_folders(parent: Path, finished: str = "") -> None:
+    """`restore_folder` for each folder that a crash left moved aside."""
     for former in parent.glob(f"{_FORMER}*"):
-        folder = former.with_name(former.name.removeprefix(_FORMER))
-        if not folder.exists():
-            former.rename(folder)
+        restore_folder(former.with_name(former.name.removeprefix(_FORMER)), finished)
+
+
+def restore_folder(folder: Path, finished: str = "") -> None:
+    """Put a folder back that was moved aside and has no successor, or one without the file named `finished`."""
+    former = aside(folder)
+    if not former.exists():
+        return
+    if finished and folder.exists() and not (folder / finished).exists():
+        shutil.rmtree(folder)
+    if not folder.exists():
+        former.rename(folder)
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:

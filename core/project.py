@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ from core.files import (
     write_atomically,
     write_folder_atomically,
 )
-from core.hls.report import EARLIER_REPORT, ExportReport
+from core.hls.report import ExportReport
 from core.model_info import ModelInfo
+from core.project_exports import REPORT, replacing
 from core.project_files import (
     NOT_OURS,
     PROJECT_FILE,
@@ -355,10 +357,11 @@ class Project:
             raise ProjectError(f"{flow!r} cannot be the name of a flow")
         return self.folder / "exports" / f"{self._candidate_folder(candidate_id).name}-{flow}"
 
-    def prepared_export(self, candidate_id: str, flow: str) -> Path:
-        """As `export_directory`, for writing: what an export before it left is not listed from here on.
+    @contextlib.contextmanager
+    def exporting(self, candidate_id: str, flow: str) -> Iterator[tuple[Path, Path]]:
+        """(`export_directory`, the folder of the finished export before) for a block that makes one.
 
-        Its report stays under another name, for its syntheses are part of the next one's.
+        That one is not listed meanwhile, and comes back where the block leaves no report, also after a kill.
 
         Raises:
             ProjectError: read-only, or something in it is a link that leads out of the project.
@@ -367,21 +370,20 @@ class Project:
         link = outside_links(directory, self.folder)
         if link is not None:
             raise ProjectError(f"{link} leads out of the project", remedy="Delete it, and export again")
-        with self._writing(), contextlib.suppress(FileNotFoundError):
-            (directory / "report.json").replace(directory / EARLIER_REPORT)
-        return directory
+        with self._writing(), replacing(directory) as former:
+            yield directory, former
 
     def save_export(self, report: ExportReport) -> None:
         """Write an export's report.json into its directory."""
         with self._writing():
             directory = self.export_directory(report.candidate_id, report.flow)
             directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(directory / "report.json", encode(report))
+            write_atomically(directory / REPORT, encode(report))
 
     def exports(self) -> list[ExportReport]:
         """The report of each finished export, oldest first; unfinished ones are left out."""
         reports = []
-        for path in sorted((self.folder / "exports").glob("[!.]*/report.json")):
+        for path in sorted((self.folder / "exports").glob(f"[!.]*/{REPORT}")):
             with contextlib.suppress(*UNREADABLE):
                 reports.append(msgspec.json.decode(read_bounded(path), type=ExportReport))
         return sorted(reports, key=lambda report: report.created)
@@ -401,7 +403,7 @@ def _made_ready(folder: Path) -> list[str]:
     parents = (folder, *(folder / name for name in ("candidates", "exports", "checkpoints")))
     try:
         for parent in parents:
-            restore_folders(parent)
+            restore_folders(parent, REPORT if parent.name == "exports" else "")
         migrate(folder)
     except OSError as error:
         return [f"The project was not brought up to date ({error.strerror or error})."]

@@ -23,9 +23,10 @@ from core.cluster_options import ClusterOptions
 from core.errors import Cancelled, ClusterError, WorkerDiedError
 from core.events import Event, Monitor
 from core.hls.manifest import NAME as MANIFEST
-from core.hls.report import EARLIER_REPORT, ExportReport
+from core.hls.report import ExportReport
 from core.npz import read_npz
 from core.project import Project
+from core.project_exports import REPORT
 from core.requests import Export
 from core.search import remote
 from core.search.remote import Files, FilesMissing, located
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 #: seconds between two looks at whether the user asked to stop
 LOOK = 1.0
-_REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,18 @@ def export_there(request: Export, monitor: Monitor) -> ExportReport:
         with connected(request.cluster, monitor) as client:
             parcel = _parcel(project, request, candidate)
             report, files = _made(client, parcel, monitor)
-        directory = project.prepared_export(candidate.id, request.flow)
-        directory.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(fileobj=io.BytesIO(files)) as archive:
-            archive.extractall(directory, filter="data")
-        report = msgspec.structs.replace(report, directory=str(directory))
-        project.save_export(report)  # last: an export without it is not listed
+        with project.exporting(candidate.id, request.flow) as (directory, _):
+            directory.mkdir(parents=True)
+            with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+                archive.extractall(directory, filter="data")
+            report = msgspec.structs.replace(report, directory=str(directory))
+            project.save_export(report)  # last: an export without it is not listed
         return report
 
 
 def _parcel(project: Project, request: Export, candidate: Candidate) -> Parcel:
     earlier = {}
-    for name in (_REPORT, EARLIER_REPORT, MANIFEST):
+    for name in (REPORT, MANIFEST):
         with contextlib.suppress(OSError):
             earlier[name] = (project.export_directory(candidate.id, request.flow) / name).read_bytes()
     setup = _setup(project)
@@ -199,6 +199,6 @@ def _archive(directory: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
         for path in sorted(directory.iterdir()):
-            if path.name != _REPORT:
+            if path.name != REPORT:
                 archive.add(path, path.name)
     return buffer.getvalue()

@@ -227,8 +227,8 @@ def _export(request: requests.Export, monitor: Monitor) -> ExportReport:
         options = ExportOptions(flow=request.flow, part=request.part, clock_ns=request.clock_ns,
                                 events=request.events, synthesize=request.synthesize, rtl=request.rtl,
                                 hls4ml=request.hls4ml)
-        directory = project.prepared_export(candidate.id, request.flow)
-        return export(model, dataset.x_test, options, directory, monitor, candidate.id)
+        with project.exporting(candidate.id, request.flow) as (directory, former):
+            return export(model, dataset.x_test, options, directory, monitor, candidate.id, former)
 
 
 def _preflight(request: requests.Preflight, monitor: Monitor) -> list[Finding]:

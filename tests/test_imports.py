@@ -31,6 +31,7 @@ CORE_RANKS = {
                      "core.quant.recipe"), 0),
     **dict.fromkeys(("core.model_io", "core.model_files", "core.model_safety", "core.model_shapes", "core.dataset",
                      "core.dataset_files", "core.dataset_fit", "core.metrics", "core.project", "core.project_files",
+                     "core.project_exports",
                      "core.model_sizes"), 1),
     "core.loading": 3,
     "core.quant": 2, "core.energy": 3, "core.search": 4, "core.hls": 4,

@@ -24,7 +24,7 @@ from core.hls.manifest import HlsProject, Manifest, RtlProject, load, settings
 from core.hls.network import Network, logits_model, output_sizes, read_network
 from core.hls.parts import Part, find_part
 from core.hls.preflight import NEEDED
-from core.hls.report import EARLIER_REPORT, Exactness, ExportReport, FlowCheck, SynthesisReport, with_history
+from core.hls.report import Exactness, ExportReport, FlowCheck, SynthesisReport, with_history
 from core.hls.rtl_limits import refuse_too_large
 from core.hls.rtl_options import RtlOptions
 from core.hls.tools import find_tool, require
@@ -53,13 +53,14 @@ class ExportOptions:
 
 
 def export(model: keras.Model, x: Arrays, options: ExportOptions, directory: Path,
-           monitor: Monitor | None = None, candidate_id: str = "") -> ExportReport:
+           monitor: Monitor | None = None, candidate_id: str = "", former: Path | None = None) -> ExportReport:
     """Export a quantized model and prove it on events.
 
     Args:
         model: from `core.quant.quantize`, with its weights.
         x: (events, ...) unquantized inputs, of which `options.events` are used.
         directory: where it goes; report.json, exactness.json and README.md are written last.
+        former: the folder of the export before, whose syntheses the report goes on with; None: the same.
 
     A flow with mismatches is reported, never hidden; synthesis is of the RTL.
 
@@ -80,7 +81,7 @@ def export(model: keras.Model, x: Arrays, options: ExportOptions, directory: Pat
     if not len(events):
         raise ExportError("there are no events to prove the export on", remedy="Give at least one event")
     directory.mkdir(parents=True, exist_ok=True)
-    earlier = _earlier(directory)
+    earlier = _earlier(former or directory)
     work = _Work(model, network, events, options, part, directory, monitor)
     checks = {flow: check for flow in flows if (check := work.check(flow)) is not None}
     synthesis = work.synthesis() if options.synthesize and "rtl" in flows else None
@@ -97,12 +98,10 @@ def export(model: keras.Model, x: Arrays, options: ExportOptions, directory: Pat
 
 
 def _earlier(directory: Path) -> tuple[ExportReport, str] | None:
-    """(report, settings) of the export that lies in a folder or did before this one began; None where none can be read.
-    """
-    for name in ("report.json", EARLIER_REPORT):
-        with contextlib.suppress(OSError, ValueError, ExportError):
-            report = msgspec.json.decode((directory / name).read_bytes(), type=ExportReport)
-            return report, load(directory).settings
+    """(report, settings) of the finished export in a folder; None where none can be read."""
+    with contextlib.suppress(OSError, ValueError, ExportError):
+        report = msgspec.json.decode((directory / "report.json").read_bytes(), type=ExportReport)
+        return report, load(directory).settings
     return None
 
 
@@ -262,7 +261,6 @@ def _leave(report: ExportReport, written: Manifest, directory: Path) -> None:
         write_atomically(directory / "exactness.json", _json(report.exactness))
     write_atomically(directory / "README.md", _readme(report, written).encode())
     write_atomically(directory / "report.json", _json(report))
-    (directory / EARLIER_REPORT).unlink(missing_ok=True)
 
 
 def _readme(report: ExportReport, written: Manifest) -> str:

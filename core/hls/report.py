@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 #: where the report of an export waits while the candidate is exported again into the same folder
-EARLIER_REPORT = "report.earlier.json"
 #: said of a synthesis of an export before the last that had other settings
 OTHER_SETTINGS = "Of an earlier export with other settings."
 

@@ -17,7 +17,7 @@ import pytest
 
 import resources
 from core.candidate import Candidate, Costs, Evaluation
-from core.errors import ModelFileError, ProjectError, RecipeError
+from core.errors import Cancelled, ModelFileError, ProjectError, RecipeError, ToolFailedError
 from core.hls.report import ExportReport
 from core.project import Project, now
 from core.quant.recipe import LayerRecipe, Recipe, uniform
@@ -108,6 +108,40 @@ def test_exports_are_listed_once_they_have_a_report(project):
     project.export_directory("c0002", "rtl").mkdir()
     project.save_export(report)
     assert project.exports() == [report]
+
+
+def test_a_finished_export_is_lost_only_to_a_finished_one(project):
+    report = ExportReport(candidate_id="c0001", flow="rtl", directory="d", part="p", clock_ns=5.0, created=now())
+    project.save_export(report)
+    (project.export_directory("c0001", "rtl") / "first.v").touch()
+    failed = ToolFailedError("g++ ended", remedy=f"See {project.export_directory('c0001', 'rtl') / 'log'}")
+    with pytest.raises(ToolFailedError, match=r"c0001-rtl-failed.log"), \
+            project.exporting("c0001", "rtl") as (directory, former):
+        assert (former / "first.v").exists() and project.exports() == [] and not directory.exists()
+        directory.mkdir()
+        (directory / "log").touch()
+        raise failed
+    assert project.exports() == [report] and (directory / "first.v").exists()
+    assert (directory.with_name("c0001-rtl-failed") / "log").exists()
+    with pytest.raises(Cancelled), project.exporting("c0001", "rtl") as (directory, _):
+        directory.mkdir()
+        raise Cancelled
+    assert project.exports() == [report] and (directory / "first.v").exists()
+    later = msgspec.structs.replace(report, clock_ns=4.0)
+    with project.exporting("c0001", "rtl") as (directory, former):
+        project.save_export(later)
+    assert project.exports() == [later] and not former.exists() and not (directory / "first.v").exists()
+
+
+def test_a_finished_export_comes_back_when_its_successor_was_killed(project):
+    report = ExportReport(candidate_id="c0001", flow="rtl", directory="d", part="p", clock_ns=5.0, created=now())
+    project.save_export(report)
+    killed = project.exporting("c0001", "rtl")
+    directory, _ = killed.__enter__()
+    directory.mkdir()
+    project.close()
+    with Project.open(project.folder) as again:
+        assert again.exports() == [report]
 
 
 def test_recipe_that_does_not_fit_is_refused_and_the_old_one_kept(project):

@@ -425,8 +425,8 @@ def test_that_what_a_link_or_pipe_stands_for_is_neither_read_nor_written(tmp_pat
     with Project.open(folder) as project:
         assert not project.read_only
         assert [c.id for c in project.candidates()] == ["c0001"] and "is a link" in project.notes[0]
-        with pytest.raises(ProjectError, match="leads out of the project"):
-            project.prepared_export("c0001", "rtl")
+        with pytest.raises(ProjectError, match="leads out of the project"), project.exporting("c0001", "rtl"):
+            pass
     assert (outside / "recipe.json").read_bytes() == (SCHEMA_1 / "candidates" / "c0002" / "recipe.json").read_bytes()
     described = json.loads((folder / "project.json").read_text())
     os.mkfifo(folder / "pipe")

@@ -13,7 +13,7 @@ import pytest
 from core.errors import Cancelled, ExportError
 from core.events import LogLine, Monitor, Stage
 from core.hls.export import ExportOptions, export
-from core.hls.report import EARLIER_REPORT, ExportReport
+from core.hls.report import ExportReport
 from core.quant import quantize
 from core.quant.recipe import LayerRecipe, Recipe
 
@@ -86,11 +86,10 @@ def test_synthesis_counts_cells_and_leaves_a_folder_that_explains_itself(tmp_pat
     stored = msgspec.json.decode((folder / "report.json").read_bytes(), type=ExportReport)
     assert stored == report
     assert "agree" in (folder / "README.md").read_text()
-    (folder / "report.json").rename(folder / EARLIER_REPORT)  # as a project does before it exports again
+    former = folder.rename(folder.with_name("former"))  # as a project does before it exports again
     anew = export(_quantized(KERNELS[:1], OUTPUTS[:1]), _events(), ExportOptions("rtl", events=50, synthesize=False),
-                  folder, candidate_id="c01")
+                  folder, candidate_id="c01", former=former)
     assert anew.synthesis == synthesis and anew.syntheses == [synthesis] and anew.exactness.events == 50
-    assert not (folder / EARLIER_REPORT).exists()
     assert [s.name for s in said if isinstance(s, Stage)][-1] == "synthesis"
     assert any(isinstance(line, LogLine) and "verilator" in line.source for line in said)
 
