@@ -34,7 +34,7 @@ PICTURES = ("front.png", "roc.png", "window.png")
 RENDER_TIMEOUT_S = 180
 
 
-def run_demo(out: Path, budget: float, monitor: Monitor, epochs: int = 3, events: int = 2000,
+def run_demo(out: Path, budget: float, monitor: Monitor, epochs: int = 3, events: int = requests.EVENTS,
              seed: int = 0) -> dict[str, Any]:
     """Do the whole job and leave everything in `out`; returns what report.json holds.
 

@@ -18,6 +18,7 @@ from core.errors import ToolFailedError
 from core.events import Monitor
 from core.hls import diagnosis, emulator
 from core.hls.diagnosis import Divergence, WrittenType, written_type
+from core.hls.hls4ml_flow import unoptimized
 from core.hls.launcher import run_tool
 from core.hls.network import Network, Node
 
@@ -106,8 +107,7 @@ def _values(project: Path, top: str, written: str, event: Arrays, inputs: str, o
         # the helper comes after the project's own headers, which bring the streams
         end = written.find("\n", written.rindex("#include")) + 1
         (copy / "firmware" / f"{top}.cpp").write_text(written[:end] + _HELPER + written[end:])
-        script = copy / "build_lib.sh"
-        script.write_text(script.read_text().replace("-O3", "-O0"))
+        unoptimized(copy)
         told = Path(scratch) / "values.txt"
         environment = {**os.environ, "LC_ALL": "C", "QUANTISCOPE_VALUES": str(told)}
         run_tool(["bash", "build_lib.sh"], copy, monitor, name="g++", environment=environment,

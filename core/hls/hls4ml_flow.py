@@ -22,11 +22,13 @@ from core.hls import emulator
 from core.hls.hls4ml_mends import mended
 from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.launcher import run_tool
-from core.hls.network import logits_model, read_network, softmaxes
+from core.hls.network import Network, logits_model, read_network, softmaxes
 from core.hls.parts import DEFAULT_PART
 from core.hls.tools import require
 
 PROJECT = "quantiscope_hls"
+#: g++ spends up to nine tenths of its time on these checks of pointers, also under -w, and there are none to check
+_NO_CHECKS = "-Wno-free-nonheap-object -Wno-mismatched-dealloc -Wno-mismatched-new-delete"
 
 
 def check(model: Any, options: Hls4mlOptions | None = None) -> None:
@@ -37,8 +39,20 @@ def check(model: Any, options: Hls4mlOptions | None = None) -> None:
         raise ExportError(f"hls4ml's {options.backend} backend takes one input and one output, the model has"
                           f" {len(model.inputs)} and {len(model.outputs)}",
                           remedy="Use the backend Vitis or Vivado, or join them to one in the model")
-    read_network(model)
+    _refuse_nothing(read_network(model))
     options.check_layers([layer.name for layer in model.layers])
+
+
+def _refuse_nothing(network: Network) -> None:
+    """Raise ExportError for an output that is an input as it came, which hls4ml writes as one variable twice."""
+    nodes = {node.name: node for node in network.nodes}
+    for result in network.results:
+        node = nodes[result]
+        while node.op == "reshape":
+            node = nodes[node.inbound[0]]
+        if node.op in ("input", "quantize"):
+            raise ExportError(f"the output {result!r} is the model's own input, so that there is nothing to make",
+                              remedy="Take that output out of the model")
 
 
 def convert(model: Any, directory: Path, part: str = DEFAULT_PART, clock_ns: float = 5.0,
@@ -77,7 +91,18 @@ def write_project(model: Any, directory: Path, part: str, clock_ns: float, monit
         old.unlink(missing_ok=True)  # another backend's would be taken for this project's
     with _said(monitor), mended(), _errors(options or Hls4mlOptions()):
         graph.write()
+    _change(directory / "build_lib.sh", '"-O3 -fPIC', f'"-O3 -fPIC {_NO_CHECKS}')
     return graph
+
+
+def unoptimized(directory: Path) -> None:
+    """Let a written project be compiled without optimization: the same values, several times faster to compile."""
+    _change(directory / "build_lib.sh", "-O3", "-O0")
+
+
+def _change(script: Path, old: str, new: str) -> None:
+    if script.is_file():
+        script.write_text(script.read_text().replace(old, new))
 
 
 def exported_model(model: Any, options: Hls4mlOptions) -> Any:
@@ -240,7 +265,6 @@ def hls4ml_mismatches(model: Any, events: Arrays, options: Hls4mlOptions | None 
         folder = directory or Path(scratch)
         graph = write_project(model, folder, DEFAULT_PART, 5.0, Monitor(), options)
         if quick:
-            script = folder / "build_lib.sh"
-            script.write_text(script.read_text().replace("-O3", "-O0"))
+            unoptimized(folder)
         found = emulate(graph, folder, flat(events), Monitor())
     return int((found.reshape(wanted.shape) != wanted).sum())

@@ -193,8 +193,9 @@ def _contents(options: Hls4mlOptions, events: int) -> list[str]:
     inside = "src/firmware" if options.backend == "oneAPI" else "firmware"
     rows = [f"- `{inside}/{top}.cpp`: the network, step by step; `defines.h` its types, `parameters.h` its settings",
             f"- `{inside}/weights/`: the quantized weights",
-            f"- `{inside}/nnet_utils/nnet_code_gen.h`: steps written for this network",
             f"- `{TYPES}`: hls4ml's own names of all types"]
+    if options.backend != "Quartus":  # the one without generated steps
+        rows.insert(2, f"- `{inside}/nnet_utils/nnet_code_gen.h`: steps written for this network")
     if events:
         rows.append(f"- `tb_data/tb_input_features.dat`, `tb_output_predictions.dat`: {events} of your events and what"
                     " Keras gives for them in double precision, one event a line")

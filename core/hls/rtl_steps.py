@@ -12,6 +12,9 @@ import numpy as np
 if TYPE_CHECKING:
     from core.hls.network import Node
 
+#: alkaid 0.8.2 hands kernels to its solver in float32, of 24 bits, and takes differences of columns in it
+SOLVER_BITS = 16
+
 
 def step(node: Node, inputs: list[Any]) -> Any:
     """A node's result before bias, activation and quantizer, in the node's shape."""
@@ -56,6 +59,30 @@ def bent(element: Any, slope: float, ceiling: float | None) -> Any:
 
 
 def product(value: Any, kernel: np.ndarray) -> Any:
+    """value @ kernel, exactly, also where the kernel has more bits than alkaid's solver can tell apart."""
+    return reduce(lambda a, b: a + b, (_product(value, part) for part in _narrow(kernel)))
+
+
+def _narrow(kernel: np.ndarray) -> list[np.ndarray]:
+    """Kernels of at most `SOLVER_BITS` bits whose sum this one is."""
+    rest, parts = np.asarray(kernel, np.float64), []
+    while rest.any():
+        values = np.abs(rest[rest != 0])
+        size = 2.0 ** (int(np.min(_lowest_bit(values))) + SOLVER_BITS)
+        upper = np.rint(rest / size) * size if values.max() >= size else np.zeros_like(rest)
+        parts.append(rest - upper)
+        rest = upper
+    return parts or [np.asarray(kernel, np.float64)]
+
+
+def _lowest_bit(values: np.ndarray) -> np.ndarray:
+    """The exponent of the last bit that is set in each value."""
+    mantissa, exponent = np.frexp(values)
+    whole = (mantissa * 2.0**53).astype(np.int64)
+    return np.asarray(exponent - 53 + np.log2((whole & -whole).astype(np.float64)))
+
+
+def _product(value: Any, kernel: np.ndarray) -> Any:
     """value @ kernel; inputs that never change are summed here, for alkaid cannot take a vector of them."""
     raw = np.asarray(value)
     if raw.ndim == 1:

@@ -11,14 +11,14 @@ import numpy as np
 from core.arrays import Arrays, several
 from core.quant.layers import QUANTIZED_CLASSES
 
-_SHAPES = {0: (6,), 1: (6, 2), 2: (6, 5, 2)}
+_SHAPES = {0: (6,), 1: (4, 2), 2: (4, 3, 2)}
 MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
 _CELL = ("kernel", "recurrent_kernel", "bias", "state", "activation")
 
 #: class -> (arguments, axes of an event but the last, what can be quantized beside the output)
 SAMPLES: dict[str, tuple[dict[str, Any], int, tuple[str, ...]]] = {
     "Dense": ({"units": 3}, 0, ("kernel", "bias")),
-    "EinsumDense": ({"equation": "abc,cd->abd", "output_shape": (6, 3), "bias_axes": "d"}, 1, ("kernel", "bias")),
+    "EinsumDense": ({"equation": "abc,cd->abd", "output_shape": (4, 3), "bias_axes": "d"}, 1, ("kernel", "bias")),
     "Conv1D": ({"filters": 3, "kernel_size": 2}, 1, ("kernel", "bias")),
     "Conv2D": ({"filters": 3, "kernel_size": 2, "strides": 2}, 2, ("kernel", "bias")),
     "Conv1DTranspose": ({"filters": 3, "kernel_size": 2, "strides": 2}, 1, ("kernel", "bias")),
@@ -77,11 +77,10 @@ def sample(name: str, quantizers: dict[str, str] | None = None) -> keras.Model:
 
 
 def branches(name: str, layers: Sequence[str]) -> keras.Model:
-    """A float model with several layers of the class side by side on one input, their outputs flat in a row."""
+    """A float model with several layers of the class side by side on one input, each of them an output, flat."""
     inputs, source = _source(name)
     outputs = [keras.layers.Flatten(name=f"{layer}_flat")(_layer(name, layer, None)(source)) for layer in layers]
-    joined = keras.layers.Concatenate(name="row")(outputs) if len(outputs) > 1 else outputs[0]
-    return keras.Model(inputs, joined, name="branches")
+    return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name="branches")
 
 
 def _source(name: str) -> tuple[Any, Any]:

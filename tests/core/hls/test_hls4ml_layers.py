@@ -78,6 +78,10 @@ def test_each_layer_class_is_exact_in_cpp(name: str) -> None:
 @pytest.mark.parametrize("name", ["Dense", "SeparableConv2D", "GRU"])
 def test_each_weight_kind_is_exact_in_cpp(name: str, weight: str) -> None:
     model = _of(name, weight=weight)
+    if (name, weight) == ("GRU", "quantized_ulaw(4,0)"):  # a sum of logarithms before a function
+        with pytest.raises(ExportError, match="more than 21 bits to be looked up"):
+            hls4ml_mismatches(model, events_for(model, 100))
+        return
     assert hls4ml_mismatches(model, events_for(model, 100)) == 0
 
 
@@ -96,8 +100,15 @@ def test_streams_are_exact_too(name: str, backend: str) -> None:
     L.GlobalMaxPooling2D(), L.Flatten(), L.Reshape((8, 3)), L.Dropout(0.5)], ids=lambda layer: type(layer).__name__)
 def test_layers_without_weights_are_exact_in_cpp(layer: Any) -> None:
     inputs = keras.Input((4, 3, 2), name="x")
-    model = quantize(keras.Model(inputs, layer(inputs)), Recipe(input=SOURCE))
+    model = quantize(keras.Model(inputs, L.ReLU(name="after")(layer(inputs))), Recipe(input=SOURCE))
     assert hls4ml_mismatches(model, events_for(model, 100)) == 0
+
+
+@pytest.mark.parametrize("layer", [L.Flatten(), L.Reshape((8, 3)), L.Dropout(0.5)])
+def test_an_output_that_is_the_input_is_refused_in_one_sentence(layer: Any) -> None:
+    inputs = keras.Input((4, 3, 2), name="x")
+    with pytest.raises(ExportError, match="is the model's own input"):
+        convert(quantize(keras.Model(inputs, layer(inputs)), Recipe(input=SOURCE)), Path("never-written"))
 
 
 def test_a_gated_layer_with_widths_by_channel_is_exact_in_cpp() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.hls import matrix
+from core.hls import matrix, matrix_page
 
 KINDS = ("quantized_bits", "quantized_sigmoid", "quantized_po2", "bernoulli")
 
@@ -16,11 +16,11 @@ def test_a_corner_of_the_matrix_is_all_zeros_and_refusals_say_why(flow: str) -> 
     cells = found[0].cells
     assert [cells[kind].mark for kind in KINDS] == ["0", "0", "0", "-"]
     assert cells["quantized_bits"].values == 3 * 64 and "random at inference" in cells["bernoulli"].refused
-    text = matrix.page(found, "# title")
+    text = matrix_page.page(found, "# title")
     assert "0 mismatches in 576 values of 3 cells; 1 cells are refused." in text and "random at inference" in text
 
 
 def test_a_mismatch_stands_in_the_table_as_its_number() -> None:
-    cells = {"binary": matrix.Cell("binary", 7, 192)}
-    text = matrix.page([matrix.Row("Dense", "output", "rtl", cells, 1.0)], "# title")
+    cells = {"binary": matrix_page.Cell("binary", 7, 192)}
+    text = matrix_page.page([matrix_page.Row("Dense", "output", "rtl", cells, 1.0)], "# title")
     assert "7 mismatches in 192 values" in text and "| 7 |" in text

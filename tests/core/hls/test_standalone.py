@@ -16,7 +16,7 @@ from core.events import Monitor
 from core.hls import manifest
 from core.hls.export import ExportOptions, export
 from core.hls.report import ExportReport
-from core.hls.simulate import missing_modules
+from core.hls.simulate import completed, missing_modules
 from core.hls.synthesis import synthesize
 from core.hls.synthesis_options import SynthesisOptions
 from core.quant import quantize
@@ -116,3 +116,8 @@ def test_a_netlist_that_lacks_a_module_is_known() -> None:
     whole = "module adder\n  (input a);\nendmodule\nmodule top\n  (input a);\n  adder op_1 (\n    .a(a));\nendmodule\n"
     assert missing_modules(whole) == set()
     assert missing_modules(whole.replace("  adder op_1", "  adder_2 op_1")) == {"adder_2"}
+    lacking = whole.replace("module adder\n", "module another\n", 1)
+    assert missing_modules(lacking) == {"adder"}
+    assert missing_modules(completed(lacking, [])) == {"adder"}
+    mended = completed(lacking, ["module unlike\nendmodule\n", whole, "never looked at"])
+    assert missing_modules(mended) == set() and "unlike" not in mended and mended.count("module adder\n") == 1
