@@ -51,6 +51,8 @@ if TYPE_CHECKING:  # they bring pyqtgraph, which the first window does without
 
 SIZE = (1440, 900)
 LOG_HEIGHT = 200
+#: a project is put among the recent ones this long after it was opened, in ms
+REMEMBER_MS = 150
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
@@ -68,8 +70,10 @@ class MainWindow(QMainWindow):
         self.errors = ErrorDialog(self)
         self.help: HelpView | None = None
         self.tour: Tour | None = None
-        self._soon = QTimer(self, objectName="remember_soon", singleShot=True, interval=0)
-        self._soon.timeout.connect(self._remember)
+        self._soon = QTimer(self, objectName="show_soon", singleShot=True, interval=0)
+        self._soon.timeout.connect(self._show_project)
+        self._later = QTimer(self, objectName="remember_later", singleShot=True, interval=REMEMBER_MS)
+        self._later.timeout.connect(self._remember)
         self._build_pages()
         self._build_log()
         self.status = StatusBar(session, self)
@@ -317,7 +321,7 @@ class MainWindow(QMainWindow):
         """The manual, at the section of this page."""
         if self.help is None:
             self.help = HelpView(self)
-        inside = self.stack.currentWidget() is self.tabs
+        inside = self._session.project is not None
         self.help.open_at(self.tabs.tabText(self.tabs.currentIndex()) if inside else "Welcome")
 
     def start_tour(self) -> None:
@@ -325,6 +329,7 @@ class MainWindow(QMainWindow):
         if self._session.project is None:
             self.open_demo()
         if self._session.project is not None and self.tour is None:
+            self._show_project()
             self.tour = Tour(self)
             self.tour.ended.connect(self._on_tour_ended)
 
@@ -353,14 +358,19 @@ class MainWindow(QMainWindow):
         project = self._session.project
         if project is not None:
             self.tabs.page("layers")
-        self.stack.setCurrentWidget(self.tabs if project is not None else self.welcome)
         self._soon.start()
         title = f"{project.name}{' (read only)' if project.read_only else ''} \u2014 " if project is not None else ""
         self.setWindowTitle(f"{title}Quantiscope")
         self._on_state()
 
+    def _show_project(self) -> None:
+        """Show the pages a turn after they have taken the project in: both at once would take too long."""
+        self.stack.setCurrentWidget(self.tabs if self._session.project is not None else self.welcome)
+        self._later.start()
+
     def _remember(self) -> None:
-        """Put the open project at the head of the recent ones; a turn later, since it waits for the disk."""
+        """Put the open project at the head of the recent ones, which waits for the disk."""
+        self._later.stop()
         if self._session.project is not None:
             self._settings.add_recent(self._session.project.folder)
         self.welcome.set_recent(self._settings.recent)
@@ -407,6 +417,8 @@ class MainWindow(QMainWindow):
         if not self._may_leave():
             event.ignore()
             return
+        if self._soon.isActive() or self._later.isActive():
+            self._remember()
         self._settings.set_window_state("geometry", self.saveGeometry().data())
         self._settings.set_window_state("docks", self.saveState().data())
         if self.tabs.complete:
