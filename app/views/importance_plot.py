@@ -19,6 +19,7 @@ from app.views.plot_export import Table
 from core.requests import Importances
 from core.search.summary import EVALUATOR, Importance
 
+TITLE = "Importance of each choice"
 #: candidates that came are waited for so long before the next look, in ms
 REST_MS = 3000
 #: of the worker's time that this may take while a search runs
@@ -33,7 +34,7 @@ class ImportancePlot(Plot):
     """One bar a layer and parameter: its share of the importance of all choices for the objective that is shown."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__("importance_plot", "Importance of each choice", parent=parent)
+        super().__init__("importance_plot", TITLE, parent=parent)
         self._session = session
         self.found: dict[str, list[Importance]] = {}
         self._problem = ""
@@ -132,6 +133,7 @@ class ImportancePlot(Plot):
                            brush=ink, pen=pg.mkPen(None))
         self.item.getAxis("left").setTicks([[(row, f"{one.layer} {one.parameter}") for row, one in enumerate(rows)]])
         self.objective.setVisible(bool(rows))
+        self.title.setText(TITLE + (f" for {self.objective.currentText()}" if rows else ""))
         waiting = LOOKING if self._job is not None else EMPTY
         self.show_empty("" if rows else self._problem or waiting)
         self.show_all()
