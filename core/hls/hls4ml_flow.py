@@ -24,6 +24,7 @@ from core.hls.hls4ml_options import Hls4mlOptions
 from core.hls.launcher import run_tool
 from core.hls.network import Network, logits_model, read_network, softmaxes
 from core.hls.parts import DEFAULT_PART
+from core.hls.provable import check_bits
 from core.hls.tools import require
 
 PROJECT = "quantiscope_hls"
@@ -76,11 +77,24 @@ def convert(model: Any, directory: Path, part: str = DEFAULT_PART, clock_ns: flo
     exported = exported_model(model, options)
     _refuse_unknown(exported, options)
     with _said(monitor), mended(), _errors(options):
-        return hls4ml.converters.convert_from_keras_model(
+        graph = hls4ml.converters.convert_from_keras_model(
             exported, output_dir=str(directory), project_name=PROJECT, backend=options.backend, bit_exact=True,
             hls_config=_config(exported, options), io_type=options.io_type, clock_period=clock_ns,
             allow_da_fallback=False, allow_v2_fallback=False, **_target(options, part),
             **({"input_data_tb": str(testbench[0]), "output_data_tb": str(testbench[1])} if testbench else {}))
+    _refuse_unprovable(graph, [layer.name for layer in model.layers])
+    return graph
+
+
+def _refuse_unprovable(graph: Any, names: list[str]) -> None:
+    """Raise ExportError for a layer whose values have more bits than Keras in double precision holds exactly."""
+    for layer in graph.get_layers():
+        types = [layer.attributes[name] for name in ("accum_t", "result_t") if name in layer.attributes]
+        bits = max((int(getattr(one.precision, "width", 0)) for one in types), default=0)
+        if layer.class_name != "Softmax":
+            of = layer.get_attr("of") or max((name for name in names if layer.name.startswith(name)), key=len,
+                                             default=layer.name)  # hls4ml makes some steps anew, without its owner
+            check_bits(str(of), bits)
 
 
 def write_project(model: Any, directory: Path, part: str, clock_ns: float, monitor: Monitor,

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from core.errors import ExportError, ToolMissingError
+from core.hls.provable import check_bits
 from core.hls.rtl_functions import looked_up
 from core.hls.rtl_options import DEPTH_LIMIT, STAGE_SHARE, RtlOptions
 from core.hls.rtl_steps import array_like, bent, constant, is_constant, rectified, step
@@ -148,6 +149,7 @@ def _apply(node: Node, values: dict[str, Any], source: Any) -> Any:
 def _ended(node: Node, value: Any) -> Any:
     """The value through the node's activation and quantizer, or its function."""
     raw = np.asarray(value)
+    check_bits(node.name, max((int(sum(element.kif)) for element in raw.ravel()), default=0))
     out = np.empty(raw.shape, dtype=object)
     known: dict[object, Any] = {}
     slopes = None if node.slope is None else np.broadcast_to(np.asarray(node.slope, float), raw.shape)
