@@ -92,6 +92,7 @@ def test_no_candidate_traces_anything_again_and_scores_what_it_says(trainer, fil
     assert trained.validation
 
 
+@pytest.mark.slow
 def test_the_plain_trainer_and_other_shapes_take_it_too(files, data):
     model = model_of(files[0])
     info = describe_model(model)
@@ -101,6 +102,7 @@ def test_the_plain_trainer_and_other_shapes_take_it_too(files, data):
     assert trained.evaluation.events == 120 and trained.weights["one/kernel"].shape == (5, 4)
 
 
+@pytest.mark.slow
 def test_a_gradient_search_gives_candidates_at_their_cost(files, data, tmp_path):
     with Project.create(tmp_path / "p", *files) as project:
         asked = Search(project=str(project.folder), method="gradient", beta=[3e-5, 1e-2], epochs=6, workers=1, trials=3)
