@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 OK, WARN, FAIL = "ok", "warn", "fail"
 #: tools without which a flow cannot be proved
 NEEDED = {"hls4ml": ("hls4ml", "g++"), "rtl": ("alkaid", "verilator", "perl", "g++", "make")}
-#: GB (10^9 bytes) at rest (TensorFlow, alkaid's logic), and for each 1000 LUT of unrolled logic: Yosys held 0.8 GB a
-#: stage at 115,000 LUT, two stages at a time
+#: GB (10^9 bytes) at rest and for each 1000 LUT of unrolled logic, a little more than was held: 1.2 at 2,700 LUT and
+#: 1.7 at 25,000 by an export of both flows, all its tools together; 0.8 by each of two Yosys at 115,000
 MEMORY_GB, MEMORY_GB_PER_KLUT = 1.5, 0.02
 #: GB of disk that an export of that size leaves
 DISK_GB = 0.5
