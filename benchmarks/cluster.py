@@ -61,7 +61,7 @@ class Measured:
     def __init__(self, candidates: int, epochs: int) -> None:
         self.candidates, self.epochs = candidates, epochs
         self.lines: list[str] = []
-        self.seconds = self.call_s = self.result_s = 0.0
+        self.seconds = self.call_s = self.result_s = self.computed_s = 0.0
         self.trained: Any = None
         self.space: Any = None
 
@@ -108,6 +108,7 @@ class Measured:
             one.result()
         self.result_s = (time.perf_counter() - start) / CALLS
         result_cpu = (time.process_time() - used) / CALLS
+        self.computed_s = call_cpu + result_cpu
         self.lines += [
             f"a call that computes nothing: {1e3 * alone:.1f} ms when it is alone; {1e3 * self.call_s:.2f} ms each of"
             f" {CALLS} under way, of which client and scheduler compute {1e3 * call_cpu:.2f} ms",
@@ -181,7 +182,8 @@ def told(measured: Measured, drivers: dict[str, tuple[float, float, float]]) -> 
         lines.append(
             f"{method}: {1e3 * last:.1f} ms of the driver a candidate at the end ({1e3 * cpu:.1f} ms of it computed;"
             f" {1e3 * first:.1f} ms at the start)"
-            f" and {1e3 * calls:.1f} ms of calls: at most {1 / each:.0f} candidates/s")
+            f" and {1e3 * calls:.1f} ms of calls ({1e3 * measured.computed_s:.1f} ms computed): at most {1 / each:.0f}"
+            f" candidates/s under this load, {1 / (cpu + measured.computed_s):.0f} if nothing else ran")
         for seconds in (measured.seconds, 60.0, 600.0):
             lines.append(f"  candidates of {seconds:.1f} s: {seconds / each:,.0f} workers are kept busy;"
                          f" 1,000 workers give {min(1000 / seconds, 1 / each):.1f}/s,"
