@@ -183,7 +183,7 @@ def told(measured: Measured, drivers: dict[str, tuple[float, float, float]]) -> 
             f"{method}: {1e3 * last:.1f} ms of the driver a candidate at the end ({1e3 * cpu:.1f} ms of it computed;"
             f" {1e3 * first:.1f} ms at the start)"
             f" and {1e3 * calls:.1f} ms of calls ({1e3 * measured.computed_s:.1f} ms computed): at most {1 / each:.0f}"
-            f" candidates/s under this load, {1 / (cpu + measured.computed_s):.0f} if nothing else ran")
+            f" candidates/s under this load, {1 / (cpu + measured.computed_s):.0f} if it never waited")
         for seconds in (measured.seconds, 60.0, 600.0):
             lines.append(f"  candidates of {seconds:.1f} s: {seconds / each:,.0f} workers are kept busy;"
                          f" 1,000 workers give {min(1000 / seconds, 1 / each):.1f}/s,"
