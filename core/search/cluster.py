@@ -160,8 +160,9 @@ class ClusterWorkers(Workers):
         before = self.workers
         with contextlib.suppress(OSError, TimeoutError):
             info = self._client.scheduler_info(n_workers=-1 if self.setup.shaped else 0)
-            self.workers = int(info["n_workers"])
-            self._addresses = list(info["workers"])
+            if "n_workers" in info:  # while the scheduler is looked for again there is nothing
+                self.workers = int(info["n_workers"])
+                self._addresses = list(info["workers"])
         self._looked = time.monotonic()
         if self._looked - self._renewed > RENEW and self.workers < self._options.jobs * self._options.workers_per_job:
             renew(self._client, self._options)

@@ -209,7 +209,6 @@ class Sleepy:
 
 def test_a_scheduler_that_is_gone_and_a_user_who_stops(files, scheduler, monkeypatch):  # noqa: F811
     monkeypatch.setattr(remote, "Worker", Sleepy)
-    monkeypatch.setattr(cluster, "ANSWER", 1)
     asked_to_stop = []
     monitor = Monitor(cancelled=lambda: bool(asked_to_stop))
     setup = Setup(*files, build_space(small_info(files), Recipe(), OPTIONS))
@@ -222,6 +221,7 @@ def test_a_scheduler_that_is_gone_and_a_user_who_stops(files, scheduler, monkeyp
         assert workers.all("train", [(0.01,), (0.0,)], monitor) == [(0.01,), (0.0,)]
         calls = workers.each("train", enumerate([(0.0,), (5.0,)]), monitor)
         next(calls)
+        workers._client._timeout = 1  # seconds in which the scheduler may come back
         scheduler.close()
         with pytest.raises(ClusterError, match=r"is gone.*Every finished candidate is stored"):
             next(calls)
