@@ -20,7 +20,7 @@ from core.errors import ExportError, ToolMissingError
 from core.hls.provable import check_bits
 from core.hls.rtl_functions import looked_up
 from core.hls.rtl_options import DEPTH_LIMIT, STAGE_SHARE, RtlOptions
-from core.hls.rtl_steps import array_like, bent, constant, is_constant, rectified, step
+from core.hls.rtl_steps import SOLVER_BITS, array_like, bent, constant, is_constant, narrow, rectified, step
 from core.quant.quantizers import FixedPoint
 
 if TYPE_CHECKING:  # the estimate of a candidate needs no keras
@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # the estimate of a candidate needs no keras
 TOP = "quantiscope_top"
 #: folder of the Verilog beside VHDL
 TWIN = "verilog"
+#: bits of an input of alkaid's solver, where the kernel is handed to it in parts
+WIDEST_INPUT = 24
 #: names that other modules of this flow know
 HARD_DC = DEPTH_LIMIT
 __all__ = ["HARD_DC", "STAGE_SHARE", "TOP", "Rtl", "RtlOptions", "trace_network", "write_rtl"]
@@ -139,11 +141,23 @@ def _apply(node: Node, values: dict[str, Any], source: Any) -> Any:
     value = values[node.inbound[0]]
     if node.op == "reshape":
         return value.reshape(node.shape)
+    _check_product(node, value)
     if node.op != "activation":
         value = step(node, [values[name] for name in node.inbound])
         if "bias" in node.weights:
             value = value + node.weights["bias"]
     return _ended(node, value)
+
+
+def _check_product(node: Node, value: Any) -> None:
+    """Raise ExportError where inputs and weights are both wider than alkaid 0.8.2 computes with, in float32."""
+    if "kernel" not in node.weights or len(narrow(node.weights["kernel"])) == 1:
+        return
+    bits = max(int(sum(element.kif)) for element in np.asarray(value).ravel())
+    if bits > WIDEST_INPUT:
+        raise ExportError(f"layer {node.name!r} has inputs of {bits} bits and weights of more than {SOLVER_BITS}",
+                          "alkaid cannot multiply both exactly",
+                          "Give it weights of fewer bits, or quantize the output of the layer before it")
 
 
 def _ended(node: Node, value: Any) -> Any:

@@ -60,10 +60,10 @@ def bent(element: Any, slope: float, ceiling: float | None) -> Any:
 
 def product(value: Any, kernel: np.ndarray) -> Any:
     """value @ kernel, exactly, also where the kernel has more bits than alkaid's solver can tell apart."""
-    return reduce(lambda a, b: a + b, (_product(value, part) for part in _narrow(kernel)))
+    return reduce(lambda a, b: a + b, (_product(value, part) for part in narrow(kernel)))
 
 
-def _narrow(kernel: np.ndarray) -> list[np.ndarray]:
+def narrow(kernel: np.ndarray) -> list[np.ndarray]:
     """Kernels of at most `SOLVER_BITS` bits whose sum this one is."""
     rest, parts = np.asarray(kernel, np.float64), []
     while rest.any():

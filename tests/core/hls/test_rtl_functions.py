@@ -51,6 +51,12 @@ def test_kernels_of_more_bits_than_alkaids_solver_has_are_exact_too() -> None:
     np.testing.assert_array_equal(found, events @ kernel)
 
 
+def test_wide_kernels_on_wide_inputs_are_refused_by_the_layers_name() -> None:
+    texts = dict.fromkeys(("depthwise", "pointwise", "bias"), "quantized_ulaw(6,1)")
+    with pytest.raises(ExportError, match=r"layer .tested. has inputs of 3. bits"):
+        trace_network(read_network(quantized("SeparableConv1D", texts)))
+
+
 def quantized(name: str, texts: dict[str, str]) -> keras.Model:
     return quantize(sample(name), Recipe(layers={"tested": LayerRecipe(quantizers=texts)}, input=SOURCE))
 
