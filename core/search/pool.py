@@ -32,8 +32,6 @@ class _Lane:
     running: set[Future[Any]] = field(default_factory=set)
     shapes: set[Any] = field(default_factory=set)
     preparing: Future[Any] = field(default_factory=lambda: _DONE)
-    #: how it will compute when it has prepared; "" where it is not told
-    way: str = ""
 
 
 class Pool(Workers):
@@ -57,13 +55,10 @@ class Pool(Workers):
         self.memory = memory
         ways = self._ways()
         self._agreed = len(ways) == 1
-        self._lanes = [_Lane(self._started(way), way=way) for way, _ in zip(itertools.cycle(ways), range(self.workers))]
+        self._lanes = [_Lane(self._started(way)) for way, _ in zip(itertools.cycle(ways), range(self.workers))]
 
     def _ways(self) -> tuple[str, ...]:
-        """What workers try in turn: of two workers each compiles and times one way, and the faster is for both.
-
-        A graph is there long before XLA has compiled: that worker then goes on with XLA, lest it be waited for later.
-        """
+        """What workers try in turn: of two workers each compiles and times one way, and the faster is for both."""
         open_ = self.setup.compiled and not self.setup.shaped and not self.setup.way
         return ("xla", "graph") if open_ and self.workers > 1 else ("",)
 
@@ -110,9 +105,6 @@ class Pool(Workers):
             SearchError: one worker alone takes more memory than there may be.
         """
         futures = [lane.executor.submit(worker.call, "facts", ()) for lane in self._lanes]
-        for lane in self._lanes:
-            if not self._agreed and lane.way == "graph":  # its way is timed soonest: it goes on with the other one
-                self._use(lane, "xla")
         while not all(future.done() for future in futures):
             if monitor.stopping:
                 raise Cancelled
@@ -144,12 +136,9 @@ class Pool(Workers):
         best = min(timings, key=lambda way: timings[way])
         self.setup = replace(self.setup, way=best)
         for lane, fact in zip(self._lanes, facts, strict=True):
-            if lane.way != best:
-                self._use(lane, best)
+            if fact["way"] != best:
+                lane.preparing = lane.executor.submit(worker.call, "use", (best,))
             fact |= {"way": best, "timings": timings}
-
-    def _use(self, lane: _Lane, way: str) -> None:
-        lane.way, lane.preparing = way, lane.executor.submit(worker.call, "use", (way,))
 
     def settle(self) -> None:
         """Wait until every worker has compiled the way agreed on."""
