@@ -127,6 +127,7 @@ def test_train_stores_a_candidate_that_evaluates_to_the_same(project):
     assert again["auc"] == found["evaluation"]["auc"]
 
 
+@pytest.mark.slow  # tests/core/test_survival.py kills searches, and more, in every run
 def test_killed_search_leaves_every_finished_candidate(folder, data):
     with start("search", folder / "killed.qscope", "--model", MODEL, "--data", data, "--trials", 50,
                "--epochs", 1) as process:
