@@ -265,7 +265,7 @@ class Chain:
         sides = getattr(layer, "pool_size", None)
         strides = getattr(layer, "strides", None) if sides else None
         sides = tuple(sides) if sides else source[:-1]
-        kernel = np.full((*sides, source[-1], 1), node.factor if node.function is None else 1.0)
+        kernel = np.full((*sides, source[-1], 1), node.factor)
         places = tuple((a - s) // t + 1 for a, s, t in zip(source, sides, strides or sides, strict=False))
         out = self._convolved(node, kernel, strides or (1,) * len(sides), "valid", True, (*places, source[-1]))
         return out if (*places, source[-1]) == node.shape else self._shaped(node, out, node.shape)

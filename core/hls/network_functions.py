@@ -145,11 +145,16 @@ def double_values(chosen: Quantizer, values: np.ndarray) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(chosen(_tensor(values))), np.float64)
 
 
-def check_deterministic(layer: Any, chosen: Quantizer) -> None:
-    """Raise ExportError for a quantizer whose values depend on more than the one it is given, or have no last bit."""
+def refuse_random(layer: Any, chosen: Quantizer) -> None:
+    """Raise ExportError for a quantizer that draws its values at inference too."""
     if chosen.spec.kind == "bernoulli":
         raise ExportError(f"the quantizer {chosen} of layer {layer.name!r} is random at inference",
                           remedy="Use binary in its place")
+
+
+def check_deterministic(layer: Any, chosen: Quantizer) -> None:
+    """Raise ExportError for a quantizer whose values depend on more than the one it is given, or have no last bit."""
+    refuse_random(layer, chosen)
     if chosen.spec.kind == "quantized_ulaw":
         raise ExportError(f"the quantizer {chosen} of layer {layer.name!r} has no exact fixed-point form",
                           "its values are logarithms",
@@ -204,6 +209,8 @@ def normalizing(layer: Any, shape: tuple[int, ...]) -> Function:
                           "its scale is no fixed-point number",
                           "Fold it into the layer before it and train again, or give its output a quantizer")
     check_deterministic(layer, chosen)
+    for weights in layer.quantizers.values():
+        refuse_random(layer, weights)
     if layer.width_variables(OUTPUT):
         raise ExportError(f"the output of layer {layer.name!r} has widths of its own", remedy="Give it one width")
     return by_channel(layer, shape, f"normalization {layer.name}")

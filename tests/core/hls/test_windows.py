@@ -70,6 +70,25 @@ def test_an_average_by_no_power_of_two_asks_for_a_quantizer() -> None:
         read_network(model)
 
 
+def test_a_looked_up_output_of_an_average_is_that_of_the_average_not_of_the_sum(tmp_path: Path) -> None:
+    """Found by the matrix: the C++ looked the sum up."""
+    inputs = keras.Input((4, 2), name="x")
+    plain = keras.Model(inputs, L.AveragePooling1D(2, name="mean")(inputs))
+    model = quantize(plain, Recipe(layers={"mean": LayerRecipe(quantizers={"output": "quantized_sigmoid(5)"})},
+                                   input=SOURCE))
+    report = export(model, events_for(model, 64), ExportOptions("hls4ml", events=64), tmp_path / "c0001-hls4ml",
+                    Monitor())
+    assert report.exactness is not None and report.exactness.verified
+
+
+def test_a_normalization_with_random_weights_is_refused() -> None:
+    inputs = keras.Input((3,), name="x")
+    plain = keras.Model(inputs, L.BatchNormalization(name="bn")(inputs))
+    texts = {"gamma": "bernoulli(alpha=1.0)", "output": OUTPUT}
+    with pytest.raises(ExportError, match="random at inference"):
+        read_network(quantize(plain, Recipe(layers={"bn": LayerRecipe(quantizers=texts)}, input=SOURCE)))
+
+
 def _pictures() -> keras.Model:
     keras.utils.set_random_seed(1)
     x = inputs = keras.Input((6, 6, 1), name="x")
