@@ -27,6 +27,8 @@ from core.quant.samples import SAMPLES
 
 TOOLS = ("hls4ml", "g++", "alkaid", "verilator")
 CACHE = Path(".matrix-cache")
+#: said where an earlier run has left what it did
+KEPT = " with what earlier runs had kept" if CACHE.exists() else ""
 #: unrolled over time with a table for each gate, so they come last
 RECURRENT = ("SimpleRNN", "LSTM", "GRU", "Bidirectional")
 CLASSES = [*(name for name in SAMPLES if name not in RECURRENT), *RECURRENT]
@@ -39,7 +41,7 @@ def title(events: int, command: str, seconds: float, lacking: list[str]) -> str:
     return f"""# Quantizer kind x layer class x flow
 
 Written by `{command}` on {date.today().isoformat()} ({platform.machine()}, {os.cpu_count()} cores, {versions}); it took
-{told(seconds)}, of which {told(processor_seconds())} of processor time. Every number is counted: the values in which
+{told(seconds)}{KEPT}, of which {told(processor_seconds())} of processor time. Every number is counted: the values in which
 the firmware differs from Keras in double precision, on {events} events, half of them on ties of the rounding. **0** is
 exact. **-** is refused, with the reason below the table. An empty cell: the kind is an activation function, and not for
 weights.
