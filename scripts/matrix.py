@@ -27,21 +27,19 @@ from core.quant.samples import SAMPLES
 
 TOOLS = ("hls4ml", "g++", "alkaid", "verilator")
 CACHE = Path(".matrix-cache")
-#: said where an earlier run has left what it did
-KEPT = " with what earlier runs had kept" if CACHE.exists() else ""
 #: unrolled over time with a table for each gate, so they come last
 RECURRENT = ("SimpleRNN", "LSTM", "GRU", "Bidirectional")
 CLASSES = [*(name for name in SAMPLES if name not in RECURRENT), *RECURRENT]
 
 
-def title(events: int, command: str, seconds: float, lacking: list[str]) -> str:
+def title(events: int, command: str, took: str, lacking: list[str]) -> str:
     """What the page says before its table; `lacking` names the classes that are not in it."""
     absent = f"\n\n**Cut short: it lacks {', '.join(lacking)}.** Started again it goes on there." if lacking else ""
     versions = ", ".join(f"{tool.name} {tool.version}" for tool in map(find_tool, TOOLS))
     return f"""# Quantizer kind x layer class x flow
 
 Written by `{command}` on {date.today().isoformat()} ({platform.machine()}, {os.cpu_count()} cores, {versions}); it took
-{told(seconds)}{KEPT}, of which {told(processor_seconds())} of processor time. Every number is counted: the values in which
+{took}, of which {told(processor_seconds())} of processor time. Every number is counted: the values in which
 the firmware differs from Keras in double precision, on {events} events, half of them on ties of the rounding. **0** is
 exact. **-** is refused, with the reason below the table. An empty cell: the kind is an activation function, and not for
 weights.
@@ -79,6 +77,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.fresh:
         shutil.rmtree(CACHE, ignore_errors=True)
+    kept = " with what earlier runs had kept" if CACHE.exists() else ""
     found: list[matrix_page.Row] = []
     flows = given.flows.split(",")
     command, started = " ".join(["scripts/matrix.py", *sys.argv[1:]]), time.monotonic()
@@ -90,7 +89,7 @@ def main() -> int:
                   + (f" ({row.seconds:.0f} s)" if row.seconds is not None else ""), flush=True)
             lacking = [name for name in CLASSES if not _whole(name, found, flows)]
             given.target.write_text(matrix_page.page(
-                found, title(given.events, command, time.monotonic() - started, lacking)))
+                found, title(given.events, command, told(time.monotonic() - started) + kept, lacking)))
     except QuantiscopeError as error:
         print(error, file=sys.stderr)
         return 1
