@@ -96,7 +96,7 @@ def test_a_quantizer_string_reads_back(text: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_recipes_and_quantized_models_read_back(data: st.DataObject) -> None:
     model = data.draw(models())
     recipe = data.draw(recipes(model))
