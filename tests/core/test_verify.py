@@ -125,6 +125,9 @@ def test_that_costs_which_depend_on_weights_are_computed_again(files, tmp_path, 
     place.write_text(json.dumps(metrics))
     again = workflows.run(requests.Verify(project=str(folder), candidates=[candidates[-1].id]))
     assert [d.figure for d in again.candidates[0].differences] == ["ebops"]
+    (place.parent / "weights.npz").write_bytes(b"")
+    broken = workflows.run(requests.Verify(project=str(folder), candidates=[candidates[-1].id]))
+    assert {d.figure for d in broken.candidates[0].differences} == {"hash of weights.npz", "evaluation"}
 
 
 @pytest.mark.slow  # two runs of one seed are compared in test_workflows too, in recipes and accuracies
