@@ -6,7 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGraphicsItem, QLabel, QToolTip, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGraphicsItem, QLabel, QSizePolicy, QToolTip, QWidget
 
 from app import theme
 from app.inspection import compared_colour
@@ -116,8 +116,7 @@ class ParetoPlot(Plot):
         against = QLabel("against", self, objectName="pareto_against")
         theme.set_role(against, "muted")
         for widget in (self.vertical, against, self.horizontal, self.colouring, self.published):
-            self.controls.addWidget(widget)
-        self.controls.addStretch(1)
+            self.controls.addWidget(widget, 1 if widget in (self.vertical, self.horizontal) else 0)
         self.vertical.currentIndexChanged.connect(self._on_axes)
         self.horizontal.currentIndexChanged.connect(self._on_axes)
         self.colouring.currentIndexChanged.connect(self._on_colouring)
@@ -131,6 +130,7 @@ class ParetoPlot(Plot):
         box.setCurrentIndex(box.findData(chosen))
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(BOX_LETTERS)
+        box.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed)
         return box
 
     def _make_items(self) -> None:
