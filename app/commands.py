@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from PySide6.QtGui import QUndoCommand
 
 from core.quant.edits import NUMBERS, SPARSITY, UNITS, Key, Origins
 from core.quant.recipe import Recipe
 
-_MERGEABLE = 1
+S = TypeVar("S")
 
 
-class State(NamedTuple):
-    """A recipe with where its cells came from."""
-
-    recipe: Recipe
-    origins: Origins
-
-
-Take = Callable[[State], None]
-
-
-class ChangeRecipe(QUndoCommand):
-    """Replace one recipe by another.
+class Change(QUndoCommand, Generic[S]):
+    """Replace one state by another.
 
     Args:
-        take: makes a recipe the one in force.
+        take: makes a state the one in force.
         text: what the edit is called in the Edit menu.
         step: edits that follow each other with the same, not empty, step are one: a spin box being turned.
     """
 
-    def __init__(self, take: Take, old: State, new: State, text: str, step: str = "") -> None:
+    #: tells these commands from others that Qt may merge
+    kind = 0
+
+    def __init__(self, take: Callable[[S], None], old: S, new: S, text: str, step: str = "") -> None:
         super().__init__(text)
         self._take = take
         self._old = old
@@ -49,16 +42,40 @@ class ChangeRecipe(QUndoCommand):
 
     def id(self) -> int:
         """Qt asks for a merge where two commands in a row have the same."""
-        return _MERGEABLE if self._step else -1
+        return self.kind if self._step else -1
+
+    def same(self) -> bool:
+        """True where the edit changes nothing."""
+        return self._new == self._old
 
     def mergeWith(self, other: QUndoCommand) -> bool:
         """Take in the next edit of the same step; both together may change nothing."""
-        if not isinstance(other, ChangeRecipe) or other._step != self._step:
+        if not isinstance(other, Change) or other.kind != self.kind or other._step != self._step:
             return False
         self._new = other._new
         self.setText(other.text())
-        self.setObsolete(self._new.recipe == self._old.recipe)
+        self.setObsolete(self.same())
         return True
+
+
+class State(NamedTuple):
+    """A recipe with where its cells came from."""
+
+    recipe: Recipe
+    origins: Origins
+
+
+Take = Callable[[State], None]
+
+
+class ChangeRecipe(Change[State]):
+    """Replace one recipe by another."""
+
+    kind = 1
+
+    def same(self) -> bool:
+        """True where the recipe is the same, wherever its cells came from."""
+        return self._new.recipe == self._old.recipe
 
 
 class SetCells(ChangeRecipe):

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from PySide6.QtGui import QUndoCommand
+from app.commands import Change
 
-#: tells these commands from others that Qt may merge
-_MERGEABLE = 2
 NAMES = {"kernel": "kernels", "bias": "biases", "output": "activations"}
 
 
@@ -25,40 +23,23 @@ class SpaceState(NamedTuple):
     limit: dict[str, Any]
 
 
-class ChangeSpace(QUndoCommand):
+class ChangeSpace(Change[SpaceState]):
     """Another search space; `take` shows one in the form. What was edited by hand is there already when it is pushed.
 
     Edits in a row with the same, not empty, `step` are one: a line being typed.
     """
 
+    kind = 2
+
     def __init__(self, take: Callable[[SpaceState], None], old: SpaceState, new: SpaceState) -> None:
-        text, self._step = step_of(old, new)
-        super().__init__(text)
-        self._take, self._old, self._new = take, old, new
+        super().__init__(take, old, new, *step_of(old, new))
         self._pushed = False
 
     def redo(self) -> None:
         """Show the new one again."""
         if self._pushed:
-            self._take(self._new)
+            super().redo()
         self._pushed = True
-
-    def undo(self) -> None:
-        """Show the old one."""
-        self._take(self._old)
-
-    def id(self) -> int:
-        """Qt asks for a merge where two commands in a row have the same."""
-        return _MERGEABLE if self._step else -1
-
-    def mergeWith(self, other: QUndoCommand) -> bool:
-        """Take in the next edit of the same step; both together may change nothing."""
-        if not isinstance(other, ChangeSpace) or other._step != self._step:
-            return False
-        self._new = other._new
-        self.setText(other.text())
-        self.setObsolete(self._new == self._old)
-        return True
 
 
 def step_of(old: SpaceState, new: SpaceState) -> tuple[str, str]:
